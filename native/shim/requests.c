@@ -1,0 +1,156 @@
+/*
+ * What conmond may ask for. Every message is checked in full before anything
+ * is done; one that does not fit the protocol costs conmond the link.
+ */
+#define _GNU_SOURCE
+#include <string.h>
+#include <unistd.h>
+
+#include "shim.h"
+
+static void failed(struct shim *shim, uint32_t request, int error, const char *what)
+{
+	struct { struct msg_failed head; char text[64]; } message = {
+		.head = { .type = MSG_FAILED, .request = request, .error = error }
+	};
+	size_t length = strlen(what);
+
+	if (length > sizeof message.text)
+		length = sizeof message.text;
+	memcpy(message.text, what, length);
+	link_send(shim, &message, sizeof message.head + length, NULL, 0);
+}
+
+static void do_spawn(struct shim *shim, const struct msg_spawn *request, int arguments)
+{
+	struct msg_spawned answer = { .type = MSG_SPAWNED, .role = request->role };
+	int fds[3];
+	int error = spawn(shim, (enum role)request->role, request->flags, arguments);
+
+	/* Passthrough needs the caller's stdio no longer than this. */
+	if (shim->keep_stdio && request->role == ROLE_RUNTIME)
+		release(shim, 0);
+	if (error) {
+		failed(shim, MSG_SPAWN, error, "starting a process");
+		return;
+	}
+	for (uint32_t id = SLOT_STDIN; id <= SLOT_STDERR && request->role == ROLE_RUNTIME; id++) {
+		int fd = slot_get(shim, id);
+		if (fd < 0)
+			continue;
+		fds[answer.slot_count] = fd;
+		answer.slots[answer.slot_count++] = id;
+	}
+	answer.pid = shim->processes[request->role].pid;
+	link_send(shim, &answer, sizeof answer, fds, answer.slot_count);
+}
+
+static bool spawn_fits(const struct shim *shim, const struct msg_spawn *request)
+{
+	const uint32_t known = SPAWN_PIPE_STDIN | SPAWN_PIPE_STDOUT | SPAWN_PIPE_STDERR | SPAWN_INHERIT_STDIO |
+			       SPAWN_REPLACE_LISTEN_PID;
+
+	if (request->role != ROLE_RUNTIME && request->role != ROLE_EXIT_COMMAND)
+		return false;
+	if (request->role == ROLE_EXIT_COMMAND && request->flags != 0)
+		return false;
+	return (request->flags & ~known) == 0 && shim->released &&
+	       shim->processes[request->role].state == PROCESS_NONE;
+}
+
+/* Reads the fixed part of a message that must have no more than that. */
+#define EXACTLY(into) (length == sizeof(into) && memcpy(&(into), message, sizeof(into)))
+
+static bool obey(struct shim *shim, uint32_t type, const unsigned char *message, size_t length, int *fds, size_t fd_count)
+{
+	struct msg_tell tell;
+	struct msg_release let_go;
+	struct msg_spawn start;
+	struct msg_watch watch;
+	struct msg_kill send;
+	struct msg_slot slot;
+	struct msg_exit leave;
+	int error;
+
+	if (fd_count != (type == MSG_SPAWN || type == MSG_KEEP))
+		return false;
+	switch (type) {
+	case MSG_TELL:
+		if (length < sizeof tell)
+			return false;
+		memcpy(&tell, message, sizeof tell);
+		if (tell.stream != STDOUT_FILENO && tell.stream != STDERR_FILENO)
+			return false;
+		write_all((int)tell.stream, (const char *)message + sizeof tell, length - sizeof tell);
+		return true;
+	case MSG_RELEASE:
+		if (!EXACTLY(let_go) || shim->released || (let_go.flags & ~(uint32_t)RELEASE_KEEP_STDIO))
+			return false;
+		release(shim, let_go.flags);
+		return true;
+	case MSG_SPAWN:
+		if (!EXACTLY(start) || !spawn_fits(shim, &start))
+			return false;
+		do_spawn(shim, &start, fds[0]);
+		return true;
+	case MSG_WATCH:
+		if (!EXACTLY(watch) || watch.pid < 0 || watch.pid == 1)
+			return false;
+		if ((error = watch_container(shim, watch.pid)))
+			failed(shim, type, error, "watching the container process");
+		return true;
+	case MSG_KILL:
+		if (!EXACTLY(send) || send.signal < 0 || send.signal > 64)
+			return false;
+		if ((error = send_signal(shim, send.target, send.signal)))
+			failed(shim, type, error, "sending a signal");
+		return true;
+	case MSG_KEEP:
+		if (!EXACTLY(slot) || slot.slot < SLOT_FREE)
+			return false;
+		if ((error = slot_keep(shim, slot.slot, fds[0])))
+			failed(shim, type, error, "keeping a descriptor");
+		else
+			fds[0] = -1;
+		return true;
+	case MSG_DROP:
+		return EXACTLY(slot) && slot.slot != 0 && slot_drop(shim, slot.slot);
+	case MSG_CLOSE_INHERITED:
+		if (length != sizeof(struct msg_plain))
+			return false;
+		close_inherited(shim);
+		link_send(shim, &(struct msg_plain){ MSG_INHERITED_CLOSED }, sizeof(struct msg_plain), NULL, 0);
+		return true;
+	case MSG_EXIT:
+		if (!EXACTLY(leave) || leave.status < 0 || leave.status > 255)
+			return false;
+		finish(shim, leave.status);
+	case MSG_REFUSE:
+		/* Another conmond may be willing; ours must be. */
+		shim->avoid_shared = true;
+		if (shim->link_private && !shim->released)
+			complain("conmond refused:", (const char *)message + sizeof(struct msg_plain), 0);
+		link_lost(shim);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Descriptors that came along and were not kept are closed here, whatever happened. */
+void handle_request(struct shim *shim, const unsigned char *message, size_t length, int *fds, size_t fd_count)
+{
+	uint32_t type = 0;
+
+	if (length >= sizeof type)
+		memcpy(&type, message, sizeof type);
+	if (!obey(shim, type, message, length, fds, fd_count)) {
+		if (!shim->released)
+			complain("conmond broke the protocol between conmon and conmond: are both of one version?", NULL, 0);
+		shim->avoid_shared = true;
+		link_lost(shim);
+	}
+	for (size_t i = 0; i < fd_count; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
