@@ -90,10 +90,10 @@ static char **conmond_environment(char **from, char **into, size_t room)
 	return into;
 }
 
-/* Beside the shim: bin/conmon goes with dist/conmond.js, or with lib/conmon-ts/conmond.js once installed. */
+/* Beside the shim: bin/conmon goes with dist/conmond.cjs, or with lib/conmon-ts/conmond.cjs once installed. */
 static const char *find_bundle(char path[PATH_MAX])
 {
-	static const char *const places[] = { "/../dist/conmond.js", "/../lib/conmon-ts/conmond.js" };
+	static const char *const places[] = { "/../dist/conmond.cjs", "/../lib/conmon-ts/conmond.cjs" };
 	ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 64);
 	char *slash;
 
@@ -124,7 +124,7 @@ static void run_conmond(struct shim *shim, int fd)
 	syscall(SYS_close_range, 4u, ~0u, 0);
 	sigprocmask(SIG_SETMASK, &shim->caller_mask, NULL);
 	if (!bundle) {
-		complain("cannot find conmond.js beside", path, 0);
+		complain("cannot find conmond.cjs beside", path, 0);
 		complain("run `npm run build` in the source tree, or install conmon-ts again", NULL, 0);
 		_exit(127);
 	}
@@ -279,6 +279,9 @@ void link_lost(struct shim *shim)
 {
 	bool was_private = shim->link_private;
 
+	/* A shared conmond that fails us at the start gets no second chance: the caller waits. */
+	if (!was_private && (shim->link_state == LINK_GREETED || !shim->released))
+		shim->avoid_shared = true;
 	if (shim->link >= 0)
 		close(shim->link);
 	shim->link = -1;

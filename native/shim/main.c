@@ -30,11 +30,11 @@ static const char version_text[] = "conmon version 2.2.1\ncommit: " CONMON_COMMI
 
 /* The options that take no value, as in src/session/option-table.ts; a test compares the two. */
 static const char *const long_flags[] = {
-	"api-version", "exec", "exec-attach", "full-attach", "help", "leave-stdin-open", "log-rotate",
+	"api-version", "exec", "exec-attach", "full-attach", "help", "help-all", "leave-stdin-open", "log-rotate",
 	"no-container-partial-message", "no-new-keyring", "no-pivot", "no-sync-log", "replace-listen-pid", "stdin",
 	"sync", "syslog", "systemd-cgroup", "terminal", "version",
 };
-static const char short_flags[] = "eihst";
+static const char short_flags[] = "?ehist";
 
 static bool takes_value(const char *option)
 {

@@ -249,7 +249,8 @@ void reap(struct shim *shim)
 			account(shim, pid, status);
 		return;
 	}
-	const pid_t known[] = { shim->conmond, shim->processes[ROLE_RUNTIME].pid };
+	const pid_t known[] = { shim->conmond, shim->processes[ROLE_RUNTIME].pid,
+				shim->processes[ROLE_EXIT_COMMAND].pid };
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (known[i] > 0 && waitpid(known[i], &status, WNOHANG) == known[i])
 			account(shim, known[i], status);

@@ -1,0 +1,74 @@
+/** The sessions of one conmond, and its own life. */
+
+import type { Build } from "../session/help.ts";
+import { OwnMessages } from "../session/own-messages.ts";
+import { Session } from "../session/session.ts";
+import { ShimConnection } from "../shim/connection.ts";
+import { encodeRefuse } from "../shim/messages.ts";
+import * as sys from "../sys/mod.ts";
+import type { Log } from "./log.ts";
+import { Syslog } from "./syslog.ts";
+
+export interface ConmondSettings {
+  log: Log;
+  build: Build;
+  /** Called whenever a session has ended and none is left. */
+  onIdle(): void;
+}
+
+/** Serves any number of shims. */
+export class Conmond {
+  readonly #settings: ConmondSettings;
+  readonly #syslog = new Syslog();
+  readonly #sessions = new Set<Session>();
+
+  constructor(settings: ConmondSettings) {
+    this.#settings = settings;
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  /** Takes over the socket to a shim, which is going to say hello. */
+  serve(fd: number): void {
+    // The three know each other: a session sends by its connection, which calls the session.
+    const connection: ShimConnection = new ShimConnection(fd, {
+      onHello: (...hello) => session.onHello(...hello),
+      onSpawned: (...spawned) => session.onSpawned(...spawned),
+      onFailed: (...failed) => session.onFailed(...failed),
+      onExited: (...exited) => session.onExited(...exited),
+      onSignal: (...signal) => session.onSignal(...signal),
+      onInheritedClosed: () => session.onInheritedClosed(),
+      onLost: (error) => session.onLost(error),
+    });
+    const messages = new OwnMessages({
+      tell: (text) => connection.tell("stderr", text),
+      log: (level, text) => this.#settings.log(level, text, session.containerId),
+      syslog: this.#syslog,
+    });
+    const session: Session = new Session({
+      connection,
+      messages,
+      build: this.#settings.build,
+      onClosed: (closed) => this.#forget(closed),
+    });
+    this.#sessions.add(session);
+  }
+
+  /** Turns a shim away, which finds a conmond of its own then. */
+  refuse(fd: number, reason: string): void {
+    this.#settings.log("warn", `Refused a shim: ${reason}`);
+    try {
+      sys.send(fd, encodeRefuse(reason));
+    } catch {
+      // It has gone by itself.
+    }
+    sys.close(fd);
+  }
+
+  #forget(session: Session): void {
+    this.#sessions.delete(session);
+    if (this.#sessions.size === 0) this.#settings.onIdle();
+  }
+}

@@ -1,0 +1,25 @@
+/** Is a shim one that we can serve: our own user's, seeing the same files and processes as we do? */
+import { readlinkSync } from "node:fs";
+import * as sys from "../sys/mod.ts";
+
+/** Paths that the shim sends are opened here, pids are looked up here: these must be shared. */
+const SHARED = ["ns/user", "ns/mnt", "ns/pid", "root"] as const;
+
+/** @returns why the process at the other end cannot be served, or undefined when it can */
+export function refusePeer(fd: number): string | undefined {
+  const peer = sys.peerCredentials(fd);
+  const own = process.geteuid?.();
+  if (peer.uid !== own) return `conmond serves user ${own}, the shim is user ${peer.uid}'s`;
+  for (const what of SHARED) {
+    let theirs: string;
+    try {
+      theirs = readlinkSync(`/proc/${peer.pid}/${what}`);
+    } catch (error) {
+      return `conmond cannot see process ${peer.pid}: ${(error as Error).message}`;
+    }
+    if (theirs !== readlinkSync(`/proc/self/${what}`)) {
+      return `the shim is in another place than conmond: ${what} differs`;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,55 @@
+/** The local syslog socket, for messages whose reader may be gone. */
+import * as sys from "../sys/mod.ts";
+
+const SOCKET_PATH = "/dev/log";
+/** Facility "daemon" (3), see RFC 3164. */
+const FACILITY = 3 << 3;
+const SEVERITIES = { error: 3, warn: 4, info: 6, debug: 7, trace: 7 } as const;
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+
+/** Sends datagrams as syslog(3) does. Connects when first used, and again when syslog was restarted. */
+export class Syslog {
+  #fd: number | undefined;
+  /** Messages that no syslog daemon took. */
+  lost = 0;
+
+  send(severity: keyof typeof SEVERITIES, text: string): void {
+    const packet = formatSyslog(FACILITY | SEVERITIES[severity], new Date(), text);
+    // One more try: the daemon may have been restarted since the last message.
+    for (let attempt = 0; attempt < 2; attempt++) {
+      try {
+        this.#fd ??= connect();
+        if (sys.send(this.#fd, packet) < 0) this.lost++;
+        return;
+      } catch {
+        // No syslog daemon runs: the message has been in conmond's own log before.
+        this.close();
+      }
+    }
+    this.lost++;
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) sys.close(this.#fd);
+    this.#fd = undefined;
+  }
+}
+
+function connect(): number {
+  const fd = sys.unixSocket("dgram");
+  try {
+    sys.connectUnix(fd, SOCKET_PATH);
+    return fd;
+  } catch (error) {
+    sys.close(fd);
+    throw error;
+  }
+}
+
+/** `<PRI>Mmm dd hh:mm:ss conmon: TEXT`, RFC 3164 as local daemons expect it (no host name). */
+export function formatSyslog(priority: number, at: Date, text: string): Buffer {
+  const two = (number: number): string => String(number).padStart(2, "0");
+  const day = String(at.getDate()).padStart(2, " ");
+  const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+  return Buffer.from(`<${priority}>${MONTHS[at.getMonth()]} ${day} ${time} conmon: ${text}`);
+}

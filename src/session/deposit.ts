@@ -1,0 +1,45 @@
+/** Descriptors of conmond's that the shim keeps, so that the next conmond can go on with them. */
+import type { ShimConnection } from "../shim/connection.ts";
+import { SLOT } from "../shim/messages.ts";
+
+/** Slots of conmond's own, above those that the shim fills by itself. */
+export const DEPOSIT = {
+  journal: SLOT.free,
+  listener: SLOT.free + 1,
+  ctl: SLOT.free + 2,
+  winsz: SLOT.free + 3,
+  firstClient: SLOT.free + 16,
+} as const;
+
+/** The most attach clients a session can have: the shim has 96 slots in all. */
+export const CLIENTS_MAX = 64;
+
+/** Which of our attach clients is in which slot. */
+export class ClientDeposit {
+  readonly #connection: ShimConnection;
+  readonly #slots = new Map<number, number>();
+
+  /** `present`: slot to descriptor, as a hello brought them. */
+  constructor(connection: ShimConnection, present: ReadonlyMap<number, number> = new Map()) {
+    this.#connection = connection;
+    for (const [slot, fd] of present) this.#slots.set(fd, slot);
+  }
+
+  add(fd: number): void {
+    const taken = new Set(this.#slots.values());
+    for (let slot: number = DEPOSIT.firstClient; slot < DEPOSIT.firstClient + CLIENTS_MAX; slot++) {
+      if (taken.has(slot)) continue;
+      this.#slots.set(fd, slot);
+      this.#connection.keep(slot, fd);
+      return;
+    }
+  }
+
+  /** To be called before the descriptor's number can be used again. */
+  remove(fd: number): void {
+    const slot = this.#slots.get(fd);
+    if (slot === undefined) return;
+    this.#slots.delete(fd);
+    this.#connection.drop(slot);
+  }
+}
