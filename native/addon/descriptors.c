@@ -1,0 +1,201 @@
+/* Reading, writing and making descriptors of any kind. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "addon.h"
+#include "arguments.h"
+#include "errors.h"
+#include "results.h"
+
+static napi_value js_read(napi_env env, napi_callback_info info) {
+  napi_value arguments[4];
+  int fd;
+  struct bytes into;
+  if (!read_arguments(env, info, 4, arguments) || !read_descriptor(env, arguments[0], &fd) ||
+      !read_part(env, arguments[1], arguments[2], arguments[3], &into) ||
+      !require_room(env, into))
+    return NULL;
+  ssize_t count;
+  do
+    count = read(fd, into.data, into.length);
+  while (count < 0 && errno == EINTR);
+  return transferred(env, "read", count);
+}
+
+static napi_value js_write(napi_env env, napi_callback_info info) {
+  napi_value arguments[4];
+  int fd;
+  struct bytes from;
+  if (!read_arguments(env, info, 4, arguments) || !read_descriptor(env, arguments[0], &fd) ||
+      !read_part(env, arguments[1], arguments[2], arguments[3], &from))
+    return NULL;
+  ssize_t count;
+  do
+    count = write(fd, from.data, from.length);
+  while (count < 0 && errno == EINTR);
+  return transferred(env, "write", count);
+}
+
+static napi_value js_pipe(napi_env env, napi_callback_info info) {
+  (void)info;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0)
+    return throw_system_error(env, "pipe2", errno, NULL);
+  return descriptor_list(env, ends, 2);
+}
+
+static bool read_descriptor_and_flag(napi_env env, napi_callback_info info, int *fd, bool *flag) {
+  napi_value arguments[2];
+  return read_arguments(env, info, 2, arguments) && read_descriptor(env, arguments[0], fd) &&
+         read_flag(env, arguments[1], "on", flag);
+}
+
+static int with_flag(int flags, int flag, bool on) { return on ? flags | flag : flags & ~flag; }
+
+static napi_value set_non_blocking(napi_env env, napi_callback_info info) {
+  int fd;
+  bool on;
+  if (!read_descriptor_and_flag(env, info, &fd, &on))
+    return NULL;
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0)
+    return throw_system_error(env, "fcntl", errno, NULL);
+  return throw_unless_zero(env, "fcntl", fcntl(fd, F_SETFL, with_flag(flags, O_NONBLOCK, on)));
+}
+
+static napi_value set_close_on_exec(napi_env env, napi_callback_info info) {
+  int fd;
+  bool on;
+  if (!read_descriptor_and_flag(env, info, &fd, &on))
+    return NULL;
+  int flags = fcntl(fd, F_GETFD);
+  if (flags < 0)
+    return throw_system_error(env, "fcntl", errno, NULL);
+  return throw_unless_zero(env, "fcntl", fcntl(fd, F_SETFD, with_flag(flags, FD_CLOEXEC, on)));
+}
+
+/* From 3 up, so that a copy never becomes someone's standard input by chance. */
+static napi_value duplicate(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int fd;
+  if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
+    return NULL;
+  return new_descriptor(env, "fcntl", fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+}
+
+static napi_value duplicate_onto(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  int fd, target, result;
+  if (!read_arguments(env, info, 2, arguments) || !read_descriptor(env, arguments[0], &fd) ||
+      !read_descriptor(env, arguments[1], &target))
+    return NULL;
+  do
+    result = dup3(fd, target, target <= STDERR_FILENO ? 0 : O_CLOEXEC);
+  while (result < 0 && errno == EINTR);
+  return result < 0 ? throw_system_error(env, "dup3", errno, NULL) : NULL;
+}
+
+static napi_value js_close(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int fd;
+  if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
+    return NULL;
+  /* On Linux the descriptor is gone even if the call was interrupted. */
+  if (close(fd) != 0 && errno != EINTR)
+    return throw_system_error(env, "close", errno, NULL);
+  return NULL;
+}
+
+static napi_value get_pipe_size(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int fd;
+  if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
+    return NULL;
+  return number_or_error(env, "F_GETPIPE_SZ", fcntl(fd, F_GETPIPE_SZ));
+}
+
+static napi_value set_pipe_size(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  int fd;
+  int64_t size;
+  if (!read_arguments(env, info, 2, arguments) || !read_descriptor(env, arguments[0], &fd) ||
+      !read_integer(env, arguments[1], "bytes", 0, INT_MAX, &size))
+    return NULL;
+  return number_or_error(env, "F_SETPIPE_SZ", fcntl(fd, F_SETPIPE_SZ, (int)size));
+}
+
+static napi_value bytes_readable(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int fd, count = 0;
+  if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
+    return NULL;
+  int result = ioctl(fd, FIONREAD, &count);
+  return number_or_error(env, "FIONREAD", result < 0 ? result : count);
+}
+
+static napi_value event_fd(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int64_t initial;
+  if (!read_arguments(env, info, 1, &argument) ||
+      !read_integer(env, argument, "initial", 0, UINT_MAX, &initial))
+    return NULL;
+  return new_descriptor(env, "eventfd", eventfd((unsigned)initial, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+static napi_value memory_file(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  char name[PATH_MAX];
+  size_t length;
+  if (!read_arguments(env, info, 1, &argument))
+    return NULL;
+  switch (read_text(env, argument, "name", sizeof name, name, &length)) {
+  case TEXT_REFUSED: return NULL;
+  case TEXT_TOO_LONG: return throw_system_error(env, "memfd_create", EINVAL, NULL);
+  case TEXT_READ: break;
+  }
+  return new_descriptor(env, "memfd_create", memfd_create(name, MFD_CLOEXEC));
+}
+
+static napi_value make_fifo(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  char path[PATH_MAX];
+  size_t length;
+  int64_t mode;
+  if (!read_arguments(env, info, 2, arguments))
+    return NULL;
+  enum text text = read_text(env, arguments[0], "path", sizeof path, path, &length);
+  if (text == TEXT_REFUSED || !read_integer(env, arguments[1], "mode", 0, 07777, &mode))
+    return NULL;
+  if (text == TEXT_TOO_LONG)
+    return throw_system_error(env, "mkfifo", ENAMETOOLONG, path);
+  if (mkfifo(path, (mode_t)mode) != 0)
+    return throw_system_error(env, "mkfifo", errno, path);
+  return NULL;
+}
+
+bool export_descriptors(napi_env env, napi_value exports) {
+  static const struct function functions[] = {
+      {"read", js_read},
+      {"write", js_write},
+      {"pipe", js_pipe},
+      {"setNonBlocking", set_non_blocking},
+      {"setCloseOnExec", set_close_on_exec},
+      {"duplicate", duplicate},
+      {"duplicateOnto", duplicate_onto},
+      {"close", js_close},
+      {"getPipeSize", get_pipe_size},
+      {"setPipeSize", set_pipe_size},
+      {"bytesReadable", bytes_readable},
+      {"eventFd", event_fd},
+      {"memoryFile", memory_file},
+      {"makeFifo", make_fifo},
+  };
+  return export_functions(env, exports, functions, sizeof functions / sizeof *functions);
+}

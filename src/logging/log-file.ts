@@ -1,0 +1,248 @@
+import { Buffer } from "node:buffer";
+import * as fs from "node:fs";
+import { getSystemErrorMap, promisify } from "node:util";
+import { endOfRecord, endOfRecordsWithin } from "./cri-framing.ts";
+
+const { O_APPEND, O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_WRONLY } = fs.constants;
+// Non-blocking so that a fifo or a terminal as the log cannot stop everything; no meaning for files.
+const APPEND = O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK;
+const MODE = 0o640;
+const NOTHING = Buffer.alloc(0);
+
+const fdatasync = promisify(fs.fdatasync);
+
+/**
+ * A file on disk that records are appended to, each ending in a newline: opened, written, kept
+ * free of torn records, replaced by a fresh one. What is written and when a fresh file is due is
+ * not its business.
+ */
+export class LogFile {
+  readonly path: string;
+  /** The newest failure of an `append()`. */
+  failure = new Error("No failure yet");
+
+  #fd: number;
+  #size: number;
+  #regular: boolean;
+  #closed = false;
+  /** The rest of a record whose beginning is in the file and could not be cut off. */
+  #rest: Buffer = NOTHING;
+  #syncs = 0;
+  readonly #retired: number[] = [];
+
+  /**
+   * Opens the file for appending; it is made with mode 0640 if it is missing.
+   *
+   * @param path Absolute.
+   * @throws {Error} `Failed to open log file PATH: REASON`, with the `code` of the system call.
+   */
+  constructor(path: string) {
+    this.path = path;
+    try {
+      const opened = openForAppending(path);
+      this.#fd = opened.fd;
+      this.#size = opened.size;
+      this.#regular = opened.regular;
+    } catch (error) {
+      throw describe(error, `Failed to open log file ${path}`);
+    }
+  }
+
+  /** Bytes in the file, as far as is known here. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Bytes of a record that are still missing at the end of the file; 0 as long as all is well. */
+  get unfinished(): number {
+    return this.#rest.length;
+  }
+
+  /** Whether it can be replaced: a device or a fifo cannot. */
+  get replaceable(): boolean {
+    return this.#regular;
+  }
+
+  /** Looks up the size, which is another than was known if somebody else has truncated the file. */
+  measure(): number {
+    if (this.#regular) this.#size = fs.fstatSync(this.#fd).size;
+    return this.#size;
+  }
+
+  /**
+   * Appends records. When that fails in the middle, then no torn record stays behind. Never
+   * throws.
+   *
+   * @returns the position of the first record that is not in the file: `end` if all went well,
+   *   else `failure` tells why not.
+   */
+  append(records: Buffer, start: number, end: number): number {
+    if (this.#closed) {
+      this.failure = new Error(`The log file ${this.path} is closed`);
+      return start;
+    }
+    if (!this.#finishRecord()) return start;
+    const reached = this.#write(records, start, end);
+    if (reached === end) return end;
+    const whole = endOfRecordsWithin(records, start, reached - start);
+    return this.#cut(reached - whole) ? whole : this.#keepRest(records, reached);
+  }
+
+  /**
+   * Begins a fresh file at the path. If this file is still there, then it becomes `PATH.1`, with
+   * the older backups moved up, or is dropped where no backups are wanted; `PATH.tmp` is made and
+   * renamed. If the file was renamed away or removed, then the path is only opened anew.
+   *
+   * @param backups How many backups to keep; 0 for none.
+   * @throws {Error} of the system call that failed; then the old file stays in use.
+   */
+  renew(backups: number): void {
+    if (this.#closed) throw new Error(`The log file ${this.path} is closed`);
+    const opened =
+      this.#regular && this.#isAtPath()
+        ? replaceFile(this.path, backups)
+        : openForAppending(this.path);
+    this.#retire();
+    this.#fd = opened.fd;
+    this.#size = opened.size;
+    this.#regular = opened.regular;
+    this.#rest = NOTHING;
+  }
+
+  /** Resolves when the data of the present file is on stable storage. */
+  async sync(): Promise<void> {
+    if (this.#closed || !this.#regular) return;
+    this.#syncs++;
+    try {
+      await fdatasync(this.#fd);
+    } catch (error) {
+      throw describe(error, `Failed to sync log file ${this.path}`);
+    } finally {
+      this.#syncs--;
+      if (this.#syncs === 0) for (const fd of this.#retired.splice(0)) fs.closeSync(fd);
+    }
+  }
+
+  /** Closes the file. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#retire();
+  }
+
+  /** Gives the descriptor up, but not under the feet of a sync, which would then hit another file. */
+  #retire(): void {
+    if (this.#syncs > 0) this.#retired.push(this.#fd);
+    else fs.closeSync(this.#fd);
+  }
+
+  #isAtPath(): boolean {
+    // Inode numbers of overlay file systems are too large for a double.
+    const there = fs.statSync(this.path, { throwIfNoEntry: false, bigint: true });
+    const ours = fs.fstatSync(this.#fd, { bigint: true });
+    return there !== undefined && there.dev === ours.dev && there.ino === ours.ino;
+  }
+
+  /** Writes as much as possible and returns where it stopped. */
+  #write(bytes: Buffer, start: number, end: number): number {
+    let at = start;
+    try {
+      while (at < end) {
+        const count = fs.writeSync(this.#fd, bytes, at, end - at);
+        if (count === 0) throw new Error(`Nothing can be written to ${this.path}`);
+        at += count;
+      }
+    } catch (error) {
+      this.failure = asError(error);
+    }
+    this.#size += at - start;
+    return at;
+  }
+
+  /** Takes the newest bytes off the file again. */
+  #cut(bytes: number): boolean {
+    if (bytes === 0) return true;
+    try {
+      // Not the size known here: if that were too large, then the file would be filled with zeros.
+      const size = Math.max(0, fs.fstatSync(this.#fd).size - bytes);
+      fs.ftruncateSync(this.#fd, size);
+      this.#size = size;
+      return true;
+    } catch {
+      // No regular file, or one that can only be appended to. The record is completed later.
+      return false;
+    }
+  }
+
+  #keepRest(records: Buffer, reached: number): number {
+    const end = endOfRecord(records, reached);
+    this.#rest = Buffer.from(records.subarray(reached, end));
+    return end;
+  }
+
+  #finishRecord(): boolean {
+    if (this.#rest.length === 0) return true;
+    const reached = this.#write(this.#rest, 0, this.#rest.length);
+    this.#rest = this.#rest.subarray(reached);
+    return this.#rest.length === 0;
+  }
+}
+
+interface OpenFile {
+  readonly fd: number;
+  readonly size: number;
+  readonly regular: boolean;
+}
+
+function openForAppending(path: string): OpenFile {
+  const fd = fs.openSync(path, APPEND, MODE);
+  const status = fs.fstatSync(fd);
+  return { fd, size: status.isFile() ? status.size : 0, regular: status.isFile() };
+}
+
+/** Puts an empty file in the place of the one at `path`, which becomes the first backup if wanted. */
+function replaceFile(path: string, backups: number): OpenFile {
+  const temporary = `${path}.tmp`;
+  // First, so that where it fails nothing has been moved yet.
+  const fd = createAfresh(temporary);
+  try {
+    if (backups > 0) shiftBackups(path, backups);
+    fs.renameSync(temporary, path);
+  } catch (error) {
+    fs.closeSync(fd);
+    fs.rmSync(temporary, { force: true });
+    throw error;
+  }
+  return { fd, size: 0, regular: true };
+}
+
+/** Makes a file that nobody else has open or has prepared; one left over by a crash is replaced. */
+function createAfresh(path: string): number {
+  fs.rmSync(path, { force: true });
+  return fs.openSync(path, APPEND | O_EXCL, MODE);
+}
+
+/**
+ * Moves PATH to PATH.1, .1 to .2 and so on. A gap in the numbers ends it, so that attempts which
+ * fail half-way and are repeated do not push one backup after the other out.
+ */
+function shiftBackups(path: string, backups: number): void {
+  let free = 1;
+  while (free < backups && fs.existsSync(`${path}.${free}`)) free++;
+  for (let to = free; to > 1; to--) fs.renameSync(`${path}.${to - 1}`, `${path}.${to}`);
+  fs.renameSync(path, `${path}.1`);
+}
+
+/** The same error under a sentence that says what was being done; `code` and the rest stay. */
+export function describe(cause: unknown, doing: string): Error {
+  const { code, errno, syscall, path } = cause as NodeJS.ErrnoException;
+  const reason = errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1];
+  const text = reason ?? asError(cause).message;
+  const message = `${doing}: ${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+  return Object.assign(new Error(message, { cause }), { code, errno, syscall, path });
+}
+
+/** What was thrown, as an Error. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}

@@ -1,0 +1,9 @@
+/**
+ * Where the output of a container goes: sinks, behind one small interface. The way of the data is
+ * read → {@link Sink.write} → framing → file; `read/` is the way back.
+ *
+ * @module
+ */
+export { DEFAULT_RECORD_SIZE, MAX_RECORD_SIZE } from "./cri-framing.ts";
+export { type K8sFileOptions, K8sFileSink } from "./k8s-file.ts";
+export type { Sink, SinkCounters, SinkFault, SinkTask, StreamName } from "./sink.ts";

@@ -1,0 +1,76 @@
+import type { WallClock } from "../sys/mod.ts";
+
+/** The two output streams of a container. */
+export type StreamName = "stdout" | "stderr";
+
+/**
+ * What a sink has done so far. Bytes are bytes of the container's output, not of the log's own
+ * framing, so that `bytes + droppedBytes` is all that was handed to the sink.
+ */
+export interface SinkCounters {
+  /** Bytes of output that were logged. */
+  bytes: number;
+  /** Records that were logged. */
+  records: number;
+  /** How often a fresh file was begun, for a size limit or a reopen. */
+  rotations: number;
+  /** Bytes of output that are not in the log. */
+  droppedBytes: number;
+  /** Records that are not in the log. */
+  droppedRecords: number;
+  /** Failed attempts to write or to rotate. */
+  writeErrors: number;
+  /** The newest failure; it stays when the sink has recovered. */
+  lastError: Error | undefined;
+}
+
+/** Counters of a sink that has done nothing yet. */
+export function newCounters(): SinkCounters {
+  return {
+    bytes: 0,
+    records: 0,
+    rotations: 0,
+    droppedBytes: 0,
+    droppedRecords: 0,
+    writeErrors: 0,
+    lastError: undefined,
+  };
+}
+
+/** What a sink was about to do when it failed: log a record, or begin a fresh file. */
+export type SinkTask = "write" | "rotate";
+
+/** Told once when something begins to fail, and once when it works again. */
+export type SinkFault =
+  | { readonly state: "failing"; readonly task: SinkTask; readonly error: Error }
+  | {
+      readonly state: "recovered";
+      readonly task: SinkTask;
+      /** Bytes of output lost in between. */
+      readonly droppedBytes: number;
+      /** Records lost in between. */
+      readonly droppedRecords: number;
+    };
+
+/** A place that the output of a container is logged to. */
+export interface Sink {
+  /** The name of the log driver, for messages. */
+  readonly name: string;
+  /**
+   * Logs what was read from a stream at one point in time. `data` is the caller's and only valid
+   * during the call. Never throws: what fails is counted and told to the sink's `onError`.
+   */
+  write(stream: StreamName, data: Uint8Array, at: WallClock): void;
+  /**
+   * Makes a fresh file, for a rotator that has moved the old one away.
+   *
+   * @throws {Error} with the `code` of the system call; logging goes on where it was.
+   */
+  reopen(): void;
+  /** Resolves when all that was written so far is on stable storage. */
+  sync(): Promise<void>;
+  /** Ends the sink. What is written later is counted as dropped. Idempotent. */
+  close(): void;
+  /** Live: the same object, updated by each call. */
+  readonly counters: Readonly<SinkCounters>;
+}

@@ -1,0 +1,80 @@
+import type { WallClock } from "../sys/mod.ts";
+
+/** Bytes in `2006-01-02T15:04:05.000000000+00:00`. */
+export const TIMESTAMP_LENGTH = 35;
+
+const FRACTION = 20;
+const OFFSET = 29;
+const ZERO = 48;
+
+// RFC 3339 has four digits for the year. A day is left at both ends for the offset.
+const FIRST_SECOND = Date.UTC(1, 0, 2) / 1000;
+const LAST_SECOND = Date.UTC(9999, 11, 30) / 1000;
+
+/**
+ * Keeps an RFC 3339 time in local time, with nine fraction digits and a numeric offset, in the
+ * first {@link TIMESTAMP_LENGTH} bytes of a buffer. That is the form of time that the log format
+ * of the Kubernetes CRI asks for. The offset is always the one that was in force at that time.
+ *
+ * Only the fraction is written anew while the second stays the same, so nobody else may write to
+ * these bytes.
+ *
+ * @example
+ * ```ts
+ * const line = Buffer.alloc(TIMESTAMP_LENGTH);
+ * new LocalTimestamp(line).set({ seconds: 0, nanoseconds: 5 });
+ * line.toString("latin1"); // "1970-01-01T01:00:00.000000005+01:00" in Berlin
+ * ```
+ */
+export class LocalTimestamp {
+  readonly #target: Uint8Array;
+  #second = Number.NaN;
+
+  constructor(target: Uint8Array) {
+    if (target.length < TIMESTAMP_LENGTH) {
+      throw new RangeError(`A timestamp takes ${TIMESTAMP_LENGTH} bytes, got ${target.length}`);
+    }
+    this.#target = target;
+  }
+
+  /** Sets the time. Years outside 1 to 9999, which have no such form, become the nearest one. */
+  set(at: WallClock): void {
+    if (at.seconds !== this.#second) {
+      this.#setSecond(at.seconds);
+      this.#second = at.seconds;
+    }
+    writeDigits(this.#target, FRACTION, 9, at.nanoseconds);
+  }
+
+  #setSecond(wallSecond: number): void {
+    const second = Math.min(Math.max(wallSecond, FIRST_SECOND), LAST_SECOND);
+    // Asked for anew each second: at most one call per second, and right at every transition.
+    const offset = -Math.round(new Date(second * 1000).getTimezoneOffset());
+    const local = new Date((second + offset * 60) * 1000);
+    const target = this.#target;
+    writeDigits(target, 0, 4, local.getUTCFullYear());
+    writeDigits(target, 5, 2, local.getUTCMonth() + 1);
+    writeDigits(target, 8, 2, local.getUTCDate());
+    writeDigits(target, 11, 2, local.getUTCHours());
+    writeDigits(target, 14, 2, local.getUTCMinutes());
+    writeDigits(target, 17, 2, local.getUTCSeconds());
+    target[4] = target[7] = 0x2d; // -
+    target[10] = 0x54; // T
+    target[13] = target[16] = 0x3a; // :
+    target[FRACTION - 1] = 0x2e; // .
+    const minutes = Math.abs(offset);
+    target[OFFSET] = offset < 0 ? 0x2d : 0x2b; // - or +
+    writeDigits(target, OFFSET + 1, 2, Math.floor(minutes / 60));
+    target[OFFSET + 3] = 0x3a; // :
+    writeDigits(target, OFFSET + 4, 2, minutes % 60);
+  }
+}
+
+function writeDigits(target: Uint8Array, start: number, count: number, value: number): void {
+  let rest = value;
+  for (let at = start + count - 1; at >= start; at--) {
+    const tens = Math.floor(rest / 10);
+    target[at] = ZERO + (rest - tens * 10);
+    rest = tens;
+  }
+}

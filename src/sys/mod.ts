@@ -1,0 +1,13 @@
+/**
+ * The only door to the native addon: system calls that Node.js does not have. They are thin: no
+ * policy, no state, descriptors are plain numbers that belong to the caller. "Would block" is a
+ * value they return; every failure is an exception.
+ *
+ * @module
+ */
+export * from "./clock.ts";
+export * from "./descriptors.ts";
+export * from "./errors.ts";
+export * from "./readiness.ts";
+export * from "./sockets.ts";
+export * from "./terminal.ts";

@@ -1,0 +1,21 @@
+import { addon } from "./addon.ts";
+
+/** The size of a terminal in characters, each 0 to 65535. */
+export interface WindowSize {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Terminals, by their master or their slave. All throw a {@link SystemError}: ENOTTY for others. */
+export interface TerminalCalls {
+  /** The size of the terminal. */
+  getWindowSize(fd: number): WindowSize;
+
+  /** Sets the size; the foreground process group gets a SIGWINCH if it changed. */
+  setWindowSize(fd: number, rows: number, columns: number): void;
+
+  /** Has a newline come out as carriage return and newline (ONLCR, with OPOST). */
+  setOutputNewlineTranslation(fd: number): void;
+}
+
+export const { getWindowSize, setWindowSize, setOutputNewlineTranslation }: TerminalCalls = addon;

@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  CriFramer,
+  DEFAULT_RECORD_SIZE,
+  endOfRecord,
+  endOfRecordsWithin,
+  MAX_RECORD_SIZE,
+  measureRecords,
+} from "../../src/logging/cri-framing.ts";
+import type { StreamName } from "../../src/logging/sink.ts";
+
+const AT = { seconds: 1_700_000_000, nanoseconds: 42 };
+const PREFIX = /^2023-11-1[45]T\d\d:\d\d:20\.000000042[+-]\d\d:\d\d (stdout|stderr) /;
+
+/** The records of one read as text, without the time. */
+function frame(data: string | Uint8Array, recordSize = 10, stream: StreamName = "stdout") {
+  const bytes = typeof data === "string" ? Buffer.from(data) : data;
+  const framer = new CriFramer();
+  framer.begin(stream, AT);
+  const records: string[] = [];
+  for (let from = 0; from < bytes.length; ) {
+    from = framer.fill(bytes, from, recordSize);
+    const lines = framer.bytes.toString("latin1", 0, framer.length).split(/(?<=\n)/);
+    assert.equal(lines.length, framer.records);
+    for (const line of lines) {
+      assert.match(line, PREFIX);
+      records.push(line.replace(PREFIX, ""));
+    }
+  }
+  return records;
+}
+
+test("each line becomes a full record, an empty one too", () => {
+  assert.deepEqual(frame("a\n\nbc\n"), ["F a\n", "F \n", "F bc\n"]);
+});
+
+test("what has no newline at the end of a read is a piece, and nothing is remembered of it", () => {
+  assert.deepEqual(frame("a\nbc"), ["F a\n", "P bc\n"]);
+  assert.deepEqual(frame("\n"), ["F \n"]);
+});
+
+test("the stream's name and time are those of the read", () => {
+  const framer = new CriFramer();
+  framer.begin("stderr", AT);
+  framer.fill(Buffer.from("x\n"), 0, 10);
+  assert.match(framer.bytes.toString("latin1", 0, framer.length), / stderr F x\n$/);
+  framer.begin("stdout", { seconds: AT.seconds + 1, nanoseconds: 7 });
+  framer.fill(Buffer.from("x\n"), 0, 10);
+  assert.match(framer.bytes.toString("latin1", 0, framer.length), /:21\.000000007.* stdout F x\n$/);
+});
+
+test("a line longer than the record size is cut into pieces", () => {
+  assert.deepEqual(frame("0123456789abc\nd\n"), ["P 0123456789\n", "F abc\n", "F d\n"]);
+  assert.deepEqual(frame("0123456789".repeat(2).concat("x")), [
+    "P 0123456789\n",
+    "P 0123456789\n",
+    "P x\n",
+  ]);
+});
+
+test("a line of exactly the record size is one full record", () => {
+  assert.deepEqual(frame("0123456789\nx\n"), ["F 0123456789\n", "F x\n"]);
+  assert.deepEqual(frame("0123456789".repeat(2).concat("\n")), [
+    "P 0123456789\n",
+    "F 0123456789\n",
+  ]);
+});
+
+test("a line of the record size at the end of a read is a piece; its newline comes alone", () => {
+  assert.deepEqual(frame("0123456789"), ["P 0123456789\n"]);
+  assert.deepEqual(frame("\nnext\n"), ["F \n", "F next\n"]);
+});
+
+test("the exact boundaries hold for long lines too", () => {
+  const line = "x".repeat(DEFAULT_RECORD_SIZE);
+  const size = DEFAULT_RECORD_SIZE;
+  assert.deepEqual(frame(`${line}\n`, size), [`F ${line}\n`]);
+  assert.deepEqual(frame(`${line}y\n`, size), [`P ${line}\n`, "F y\n"]);
+  assert.deepEqual(frame(`${line}${line}\nz`, size), [`P ${line}\n`, `F ${line}\n`, "P z\n"]);
+});
+
+test("lines of every length around the short paths are framed right", () => {
+  for (let length = 0; length <= 300; length++) {
+    const text = Buffer.alloc(length, "abcdefghijklmnopqrstuvwxyz").toString();
+    assert.deepEqual(frame(`${text}\n${text}\n`, 1000), [`F ${text}\n`, `F ${text}\n`]);
+    assert.deepEqual(frame(text, 1000), length === 0 ? [] : [`P ${text}\n`]);
+  }
+});
+
+test("bytes next to the newline in value do not end a line", () => {
+  const bytes = Buffer.from([...Array(256).keys()].filter((byte) => byte !== 10));
+  for (let shift = 0; shift < 8; shift++) {
+    const data = Buffer.concat([Buffer.alloc(shift, 11), bytes, Buffer.from("\n")]);
+    assert.deepEqual(frame(data, 1000), [`F ${"\v".repeat(shift)}${bytes.toString("latin1")}\n`]);
+  }
+});
+
+test("a plain Uint8Array in the middle of its memory is framed like a Buffer", () => {
+  const memory = new Uint8Array(1000).fill(120);
+  memory[0] = memory[502] = memory[900] = 10;
+  assert.deepEqual(frame(memory.subarray(1, 601), 400), [
+    `P ${"x".repeat(400)}\n`,
+    `F ${"x".repeat(101)}\n`,
+    `P ${"x".repeat(98)}\n`,
+  ]);
+});
+
+test("a read that does not fit in the buffer is taken in turns, in whole records", () => {
+  const lines = frame("\n".repeat(65536));
+  assert.equal(lines.length, 65536);
+  const framer = new CriFramer();
+  framer.begin("stdout", AT);
+  assert.ok(framer.fill(Buffer.alloc(65536, "\n"), 0, 10) < 65536);
+});
+
+test("records of the largest size fit in the buffer", () => {
+  const text = "x".repeat(MAX_RECORD_SIZE);
+  assert.deepEqual(frame(text.repeat(3), MAX_RECORD_SIZE), Array(3).fill(`P ${text}\n`));
+});
+
+test("records are found and measured in what was framed", () => {
+  const framer = new CriFramer();
+  framer.begin("stdout", AT);
+  framer.fill(Buffer.from("ab\n\n0123456789xy"), 0, 10);
+  const { bytes, length } = framer;
+  assert.equal(length, 4 * 46 + 14);
+  assert.equal(endOfRecord(bytes, 0), 48);
+  assert.equal(endOfRecord(bytes, 50), 48 + 46);
+  assert.equal(endOfRecordsWithin(bytes, 0, 47), 0);
+  assert.equal(endOfRecordsWithin(bytes, 0, 48), 48);
+  assert.equal(endOfRecordsWithin(bytes, 48, 100), 48 + 46);
+  assert.equal(endOfRecordsWithin(bytes, 48, 0), 48);
+  assert.equal(endOfRecordsWithin(bytes, 48, -5), 48);
+  assert.deepEqual(measureRecords(bytes, 0, length), { records: 4, bytes: 3 + 1 + 10 + 2 });
+  assert.deepEqual(measureRecords(bytes, 48, 94), { records: 1, bytes: 1 });
+});
