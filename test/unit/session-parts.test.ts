@@ -1,0 +1,289 @@
+/** The parts of a session that need no shim: pipes, files, held-back text, milestones. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { Syslog } from "../../src/conmond/syslog.ts";
+import { writeAtomically, writeExitFiles } from "../../src/session/exit-report.ts";
+import { StandardInput } from "../../src/session/input.ts";
+import { Journal } from "../../src/session/journal.ts";
+import { OutputStream } from "../../src/session/output.ts";
+import { OwnMessages } from "../../src/session/own-messages.ts";
+import { StartupText } from "../../src/session/startup-text.ts";
+import { SyncPipe } from "../../src/session/sync-pipe.ts";
+import * as sys from "../../src/sys/mod.ts";
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "session-parts-"));
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function nonBlockingPipe(): [number, number] {
+  const ends = sys.pipe();
+  for (const fd of ends) sys.setNonBlocking(fd, true);
+  return ends;
+}
+
+describe("OutputStream", () => {
+  it("hands on every byte in order, and then the end", async () => {
+    const [readEnd, writeEnd] = nonBlockingPipe();
+    const sent = randomBytes(40_000);
+    sys.write(writeEnd, sent, 0, sent.length);
+    sys.close(writeEnd);
+    const got: Buffer[] = [];
+    await new Promise<void>((resolve) => {
+      const output = new OutputStream("stdout", readEnd, {
+        onData: (_, data) => got.push(Buffer.from(data)),
+        onEnd: (_, error) => {
+          assert.equal(error, undefined);
+          resolve();
+        },
+      });
+      output.start();
+    });
+    assert.deepEqual(Buffer.concat(got), sent);
+  });
+
+  it("drains what is in the pipe at that moment, though somebody goes on writing", () => {
+    const [readEnd, writeEnd] = nonBlockingPipe();
+    sys.write(writeEnd, Buffer.from("before"), 0, 6);
+    let got = "";
+    const output = new OutputStream("stderr", readEnd, {
+      onData: (_, data) => {
+        got += Buffer.from(data).toString();
+        sys.write(writeEnd, Buffer.from("more"), 0, 4);
+      },
+      onEnd: () => assert.fail("it has not ended"),
+    });
+    output.drain();
+    assert.equal(got, "before");
+    output.close();
+    sys.close(writeEnd);
+  });
+});
+
+describe("StandardInput", () => {
+  it("holds back what the container does not read yet, and loses nothing", async () => {
+    const [readEnd, writeEnd] = nonBlockingPipe();
+    const sent = randomBytes(300_000);
+    let closed = 0;
+    await new Promise<void>((resolve, reject) => {
+      const input = new StandardInput(writeEnd, {
+        onDrained: () => input.end(),
+        onClosed: () => {
+          closed++;
+        },
+      });
+      assert.equal(input.write(sent), false, "more than a pipe holds");
+      const got: Buffer[] = [];
+      const buffer = Buffer.alloc(10_000);
+      const readiness = new sys.Readiness(readEnd, () => {
+        const count = sys.read(readEnd, buffer, 0, buffer.length);
+        if (count > 0) got.push(Buffer.from(buffer.subarray(0, count)));
+        if (count !== 0) return;
+        readiness.close();
+        try {
+          assert.deepEqual(Buffer.concat(got), sent);
+          resolve();
+        } catch (error) {
+          reject(error);
+        }
+      });
+      readiness.watch(sys.READABLE);
+    });
+    assert.equal(closed, 1);
+    sys.close(readEnd);
+  });
+
+  it("is closed, not broken, when the container closes its stdin", () => {
+    const [readEnd, writeEnd] = nonBlockingPipe();
+    sys.close(readEnd);
+    const faults: unknown[] = [];
+    const input = new StandardInput(writeEnd, {
+      onDrained: () => undefined,
+      onClosed: (error) => faults.push(error),
+    });
+    assert.equal(input.write(Buffer.from("x")), true);
+    assert.equal(input.write(Buffer.from("x")), true, "and later data goes nowhere");
+    assert.deepEqual(faults, [undefined]);
+  });
+
+  it("writes what is held back before it ends", async () => {
+    const [readEnd, writeEnd] = nonBlockingPipe();
+    const sent = Buffer.alloc(100_000, 7);
+    const closed = new Promise<void>((resolve) => {
+      const input = new StandardInput(writeEnd, {
+        onDrained: () => undefined,
+        onClosed: () => resolve(),
+      });
+      input.write(sent);
+      input.end();
+    });
+    const buffer = Buffer.alloc(200_000);
+    let total = sys.read(readEnd, buffer, 0, buffer.length);
+    await closed;
+    total += sys.read(readEnd, buffer, 0, buffer.length);
+    assert.equal(total, sent.length);
+    sys.close(readEnd);
+  });
+});
+
+describe("SyncPipe", () => {
+  it("writes each message with one write, in order", async () => {
+    const [ours, theirs] = sys.unixSocketPair("seqpacket");
+    const pipe = new SyncPipe(ours);
+    void pipe.send(Buffer.from("one\n"));
+    await pipe.send(Buffer.from("two\n"));
+    const buffer = Buffer.alloc(100);
+    assert.equal(buffer.toString("latin1", 0, sys.receive(theirs, buffer)), "one\n");
+    assert.equal(buffer.toString("latin1", 0, sys.receive(theirs, buffer)), "two\n");
+    await pipe.close();
+    assert.equal(sys.receive(theirs, buffer), 0);
+    sys.close(theirs);
+  });
+
+  it("does not mind a caller that has left", async () => {
+    const [readEnd, writeEnd] = sys.pipe();
+    sys.close(readEnd);
+    const pipe = new SyncPipe(writeEnd);
+    await pipe.send(Buffer.from("x"));
+    await pipe.close();
+  });
+
+  it("writes to a plain file as well", async () => {
+    const path = join(directory, "sync");
+    const pipe = new SyncPipe(openSync(path, "w"));
+    await pipe.send(Buffer.from("text"));
+    await pipe.close();
+    assert.equal(readFileSync(path, "utf8"), "text");
+  });
+});
+
+describe("exit files", () => {
+  it("hold the bare number", () => {
+    const report = {
+      status: 137,
+      containerId: "abc",
+      persistDirectory: directory,
+      exitDirectory: directory,
+    };
+    assert.deepEqual(writeExitFiles(report), []);
+    assert.equal(readFileSync(join(directory, "exit"), "utf8"), "137");
+    assert.equal(readFileSync(join(directory, "abc"), "utf8"), "137");
+    assert.deepEqual(readdirSync(directory).sort(), ["abc", "exit"], "and nothing else is left");
+    assert.equal(fstatSync(openedFor(join(directory, "exit"))).mode & 0o777, 0o644);
+  });
+
+  it("are each tried, whatever becomes of the other", () => {
+    const gone = join(directory, "gone");
+    const errors = writeExitFiles({
+      status: 1,
+      containerId: "abc",
+      persistDirectory: gone,
+      exitDirectory: directory,
+    });
+    assert.equal(errors.length, 1);
+    assert.match(errors[0]?.message ?? "", /Failed to write .*gone\/exit: ENOENT/);
+    assert.equal(readFileSync(join(directory, "abc"), "utf8"), "1");
+  });
+
+  it("leave the old content alone when they cannot be replaced", () => {
+    assert.throws(
+      () => writeAtomically(join(directory, "no", "file"), "x"),
+      /Failed to write .*no\/file: ENOENT/,
+    );
+    assert.deepEqual(readdirSync(directory), []);
+  });
+});
+
+function openedFor(path: string): number {
+  const fd = openSync(path, "r");
+  setImmediate(() => closeSync(fd));
+  return fd;
+}
+
+describe("StartupText", () => {
+  it("holds back what comes, and remembers its end", () => {
+    const text = new StartupText();
+    assert.equal(text.add(Buffer.from("one ")), true);
+    assert.equal(text.add(Buffer.from("two")), true);
+    assert.equal(text.tail.toString(), "one two");
+    assert.equal(Buffer.concat(text.takeHeld()).toString(), "one two");
+    assert.deepEqual(text.takeHeld(), []);
+  });
+
+  it("is bounded, and keeps the end of a megabyte", () => {
+    const text = new StartupText();
+    let handedOn = 0;
+    for (let i = 0; i < 1024; i++) {
+      const piece = Buffer.alloc(1024, i & 0xff);
+      if (text.add(piece)) continue;
+      handedOn += Buffer.concat(text.takeHeld()).length + piece.length;
+    }
+    assert.equal(handedOn + Buffer.concat(text.takeHeld()).length, 1024 * 1024);
+    assert.equal(text.tail.length, 8192);
+    assert.equal(text.tail.at(-1), 0xff);
+  });
+});
+
+describe("Journal", () => {
+  it("tells the next conmond what has been reached", () => {
+    const journal = Journal.create();
+    const copy = sys.duplicate(journal.fd);
+    journal.reach("start-reported");
+    journal.reach("exit-recorded");
+    journal.close();
+    const next = Journal.adopt(copy);
+    assert.deepEqual(
+      (["start-reported", "log-complete", "exit-recorded", "exit-reported"] as const).map((name) =>
+        next.has(name),
+      ),
+      [true, false, true, false],
+    );
+    next.reach("exit-reported");
+    const bytes = Buffer.alloc(8);
+    assert.equal(readSync(next.fd, bytes, 0, 8, 0), 4);
+    next.close();
+  });
+});
+
+describe("OwnMessages", () => {
+  it("follow the level, and say who speaks", () => {
+    const told: string[] = [];
+    const messages = new OwnMessages({
+      tell: (text) => told.push(text),
+      log: () => undefined,
+      syslog: new Syslog(),
+    });
+    messages.warn("default");
+    messages.info("hidden");
+    messages.configure({ level: "debug", syslog: false, containerId: "x" });
+    messages.debug("shown");
+    messages.configure({ level: "error", syslog: false, containerId: "x" });
+    messages.warn("hidden");
+    messages.error("bad");
+    messages.fatal("conmon: line as it is");
+    messages.callerLeft();
+    messages.debug("nobody listens");
+    assert.deepEqual(told, [
+      "[conmon:w]: default\n",
+      "[conmon:d]: shown\n",
+      "[conmon:e]: bad\n",
+      "conmon: line as it is\n",
+    ]);
+  });
+});
