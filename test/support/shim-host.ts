@@ -1,7 +1,7 @@
 /** A conmond made of test code: starts the real shim and speaks the protocol with it. */
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -37,12 +37,15 @@ export class HostedSession {
   /** The connection's socket, for what a connection cannot be made to send. */
   readonly fd: number;
   readonly connection: ShimConnection;
+  /** Known once it has said hello. */
+  shimPid: number | undefined;
   readonly #events: ShimEvent[] = [];
   #wake: (() => void) | undefined;
 
   constructor(fd: number) {
     this.fd = fd;
     const push = (event: ShimEvent): void => {
+      if (event.type === "hello") this.shimPid = event.hello.shimPid;
       this.#events.push(event);
       this.#wake?.();
     };
@@ -115,6 +118,7 @@ export class ShimHost {
   readonly #shim: string;
   readonly #listener: number;
   readonly #readiness: sys.Readiness;
+  readonly #all: HostedSession[] = [];
   readonly #sessions: HostedSession[] = [];
   readonly #waiting: ((session: HostedSession) => void)[] = [];
   readonly #started: ChildProcess[] = [];
@@ -169,15 +173,29 @@ export class ShimHost {
     this.#readiness.close();
     sys.close(this.#listener);
     for (const child of this.#started) child.kill("SIGKILL");
+    // A shim whose session a failed test has not ended would look for another conmond for ever.
+    for (const { shimPid } of this.#all) if (shimPid !== undefined) killShim(shimPid);
     rmSync(this.directory, { recursive: true, force: true });
   }
 
   #accept(): void {
     for (let fd = sys.accept(this.#listener); fd !== undefined; fd = sys.accept(this.#listener)) {
       const session = new HostedSession(fd);
+      this.#all.push(session);
       const waiting = this.#waiting.shift();
       if (waiting === undefined) this.#sessions.push(session);
       else waiting(session);
     }
+  }
+}
+
+/** Only if it is a shim still: the pid may have been given to somebody else. */
+function killShim(pid: number): void {
+  try {
+    const program = readlinkSync(`/proc/${pid}/exe`);
+    if (Object.values(SHIMS).some((path) => path === program)) process.kill(pid, "SIGKILL");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code !== "ENOENT" && code !== "ESRCH") throw error;
   }
 }

@@ -1,0 +1,120 @@
+import { randomBytes } from "node:crypto";
+import * as fs from "node:fs";
+import { dirname, join } from "node:path";
+import * as sys from "../sys/mod.ts";
+
+/** The longest path, in bytes, that fits into a socket's address beside its final NUL. */
+const MAX_SOCKET_PATH = 107;
+
+const SOCKET_MODE = 0o700;
+const PENDING_CLIENTS = 128;
+
+/** Linux's number for what Node.js has no name for. */
+const O_PATH = 0o10000000;
+
+/** Where the attach socket of a bundle is. */
+export function attachSocketPath(bundle: string): string {
+  return join(bundle, "attach");
+}
+
+/**
+ * Where the link to the bundle is made. A path of exactly 107 bytes loses its last byte, as callers
+ * expect it of conmon.
+ */
+export function attachLinkPath(socketDirectory: string, linkName: string): string {
+  const path = join(socketDirectory, linkName);
+  const bytes = Buffer.from(path);
+  return bytes.length === MAX_SOCKET_PATH ? bytes.subarray(0, -1).toString() : path;
+}
+
+/**
+ * Makes the listening attach socket of a bundle, of mode 0700, in place of whatever is there under
+ * its name. The bundle's path may be longer than a socket's address.
+ *
+ * @returns the descriptor.
+ * @throws Error that names the bundle or the socket and the reason.
+ */
+export function openAttachSocket(bundle: string): number {
+  const directory = openBundle(bundle);
+  const path = attachSocketPath(bundle);
+  let fd: number | undefined;
+  try {
+    removeOld(path);
+    fd = sys.unixSocket("seqpacket");
+    // The mode goes with the socket into the file system, so that nobody can be too quick for it.
+    fs.fchmodSync(fd, SOCKET_MODE);
+    const short = Buffer.byteLength(path) <= MAX_SOCKET_PATH;
+    sys.bindUnix(fd, short ? path : `/proc/self/fd/${directory}/attach`);
+    // The umask may have taken something away.
+    fs.chmodSync(path, SOCKET_MODE);
+    sys.listen(fd, PENDING_CLIENTS);
+    return fd;
+  } catch (cause) {
+    if (fd !== undefined) sys.close(fd);
+    throw failure(`Failed to make the attach socket ${path}`, cause);
+  } finally {
+    fs.closeSync(directory);
+  }
+}
+
+/**
+ * Makes a symbolic link to the bundle, an absolute path. An old link is replaced in one step.
+ *
+ * @throws Error that names the link and the reason.
+ */
+export function linkToBundle(link: string, bundle: string): void {
+  try {
+    replaceLink(link, bundle);
+  } catch (cause) {
+    throw failure(`Failed to make the link ${link} to the bundle`, cause);
+  }
+}
+
+/**
+ * Removes a socket or link; one that is not there is no error.
+ *
+ * @throws Error that names the path and the reason.
+ */
+export function removeName(path: string): void {
+  try {
+    fs.unlinkSync(path);
+  } catch (cause) {
+    if (!sys.isSystemError(cause, "ENOENT")) throw failure(`Failed to remove ${path}`, cause);
+  }
+}
+
+function openBundle(bundle: string): number {
+  try {
+    return fs.openSync(bundle, O_PATH | fs.constants.O_DIRECTORY);
+  } catch (cause) {
+    throw failure(`Failed to open the bundle ${bundle}`, cause);
+  }
+}
+
+function removeOld(path: string): void {
+  const found = fs.lstatSync(path, { throwIfNoEntry: false });
+  if (found?.isDirectory()) throw new Error("there is a directory of that name");
+  fs.rmSync(path, { force: true });
+}
+
+function replaceLink(link: string, bundle: string): void {
+  try {
+    fs.symlinkSync(bundle, link);
+    return;
+  } catch (error) {
+    if (!sys.isSystemError(error, "EEXIST")) throw error;
+  }
+  const fresh = join(dirname(link), `.attach-${randomBytes(8).toString("hex")}`);
+  fs.symlinkSync(bundle, fresh);
+  try {
+    fs.renameSync(fresh, link);
+  } catch (error) {
+    fs.unlinkSync(fresh);
+    throw error;
+  }
+}
+
+function failure(what: string, cause: unknown): Error {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new Error(`${what}: ${reason}`, { cause });
+}

@@ -1,0 +1,105 @@
+import * as sys from "../sys/mod.ts";
+
+/** What the kernel says when there is no descriptor or memory left for a connection. */
+const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
+
+/** How long until the next try when there was none left. */
+const RETRY_MILLISECONDS = 1000;
+
+/** How many connections are accepted before others have their turn. */
+const CONNECTIONS_PER_TURN = 64;
+
+/** How many waiting connections are turned away at the end: more than can be waiting. */
+const MOST_WAITING = 1024;
+
+/** Whom a {@link Listener} tells. */
+export interface ListenerEvents {
+  /** Takes over a connected descriptor. */
+  onConnection(fd: number): void;
+  /** `kind` is one of a few fixed names. */
+  onFault(kind: string, error: Error): void;
+}
+
+/**
+ * Accepts connections on a listening socket, which it owns. When descriptors run out, it stops and
+ * tries again a second later, or earlier when told to; a connection that waits meanwhile costs nothing.
+ */
+export class Listener {
+  readonly fd: number;
+  readonly #events: ListenerEvents;
+  readonly #readiness: sys.Readiness;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  /** @throws a system error when the descriptor cannot be polled; it then remains the caller's. */
+  constructor(fd: number, events: ListenerEvents) {
+    this.fd = fd;
+    this.#events = events;
+    this.#readiness = new sys.Readiness(fd, () => this.#acceptSome());
+    this.#readiness.watch(sys.READABLE);
+  }
+
+  /** A descriptor has become free: if that was what was missing, goes on. */
+  retry(): void {
+    if (this.#timer === undefined || this.#closed) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#readiness.watch(sys.READABLE);
+  }
+
+  /** Closes the socket, after connections that have not been accepted yet have been closed properly. */
+  turnAway(): void {
+    if (this.#closed) return;
+    try {
+      for (let n = 0; n < MOST_WAITING; n++) {
+        const fd = sys.accept(this.fd);
+        if (fd === undefined) break;
+        sys.close(fd);
+      }
+    } catch {
+      // They see a broken connection in place of its end. Nothing else can be done for them.
+    }
+    this.close();
+  }
+
+  /** Closes the socket. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#readiness.close();
+    sys.close(this.fd);
+  }
+
+  #acceptSome(): void {
+    for (let n = 0; n < CONNECTIONS_PER_TURN && !this.#closed; n++) {
+      const fd = this.#accept();
+      if (fd === undefined) return;
+      this.#events.onConnection(fd);
+    }
+  }
+
+  #accept(): number | undefined {
+    try {
+      return sys.accept(this.fd);
+    } catch (cause) {
+      // Whoever connected has left again; if there is another one, the next event tells.
+      if (sys.isSystemError(cause, "ECONNABORTED")) return undefined;
+      this.#pause(cause as Error);
+      return undefined;
+    }
+  }
+
+  #pause(cause: Error): void {
+    this.#readiness.watch(0);
+    const exhausted = EXHAUSTED.some((code) => sys.isSystemError(cause, code));
+    const outlook = exhausted ? "trying again" : "no more clients can attach";
+    const error = new Error(`Failed to accept an attach client: ${cause.message}; ${outlook}`, {
+      cause,
+    });
+    this.#events.onFault("attach client not accepted", error);
+    if (!exhausted) return;
+    this.#timer = setTimeout(() => this.retry(), RETRY_MILLISECONDS);
+    this.#timer.unref();
+  }
+}

@@ -1,0 +1,82 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import { conmondProgram, programPath } from "./programs.ts";
+import type { Scratch } from "./scratch.ts";
+import { appears, inTime, PATIENCE } from "./waiting.ts";
+
+/** A shared conmond of a test. */
+export interface Conmond {
+  /** What monitors get as `$CONMOND_SOCKET`. */
+  readonly socket: string;
+  readonly pid: number;
+  /** Its own log so far. */
+  log(): string;
+  /** Sends a signal and waits for the end. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+/** Starts a shared conmond; resolves when it listens. It is stopped at the end of the test. */
+export async function startConmond(
+  scratch: Scratch,
+  options: { readonly arguments?: readonly string[] } = {},
+): Promise<Conmond> {
+  const socket = scratch.path(`${scratch.uniqueName()}.sock`);
+  const args = [conmondProgram, "--socket", socket, ...(options.arguments ?? [])];
+  const child = spawn(process.execPath, args, {
+    cwd: scratch.directory,
+    env: {
+      PATH: programPath,
+      HOME: scratch.directory,
+      TMPDIR: scratch.temporary,
+      CONMON_TS_TEST: scratch.id,
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let log = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text) => {
+      log += text;
+    });
+  }
+  const ended = once(child, "exit");
+  const early = ended.then(() => {
+    throw new Error(`conmond ended before it listened: ${log}`);
+  });
+  const stop = (signal: NodeJS.Signals = "SIGTERM") => end(child, ended, signal);
+  scratch.atEnd(() => stop());
+  early.catch(() => {}); // Once it listens, an end is no fault of the start any more.
+  await Promise.race([listens(socket), early]);
+  if (child.pid === undefined) throw new Error("conmond has no pid");
+  return { socket, pid: child.pid, log: () => log, stop };
+}
+
+async function end(child: ChildProcess, ended: Promise<unknown>, signal: NodeJS.Signals) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill(signal);
+  await inTime(ended, `conmond's end on ${signal}`);
+}
+
+/**
+ * Resolves when somebody listens at the path. To connect would give the server a client that says
+ * nothing, so the kernel's table is asked.
+ */
+async function listens(path: string): Promise<void> {
+  await appears(path);
+  const end = Date.now() + PATIENCE;
+  while (!isListening(path)) {
+    if (Date.now() > end || !existsSync(path)) throw new Error(`nobody listens at ${path}`);
+    await delay(2); // Between bind(2) and listen(2): no event tells of it.
+  }
+}
+
+/** See proc_net(5): the fourth column holds the flags, the last one the path. */
+function isListening(path: string): boolean {
+  const acceptsConnections = 0x10000;
+  const lines = readFileSync("/proc/net/unix", "utf8").split("\n");
+  return lines.some((line) => {
+    const [, , , flags = "0", , , , socketPath] = line.trim().split(/\s+/);
+    return socketPath === path && (Number.parseInt(flags, 16) & acceptsConnections) !== 0;
+  });
+}
