@@ -14,9 +14,9 @@ bool export_functions(napi_env env, napi_value exports, const struct function *f
 }
 
 NAPI_MODULE_INIT() {
-  if (!export_sockets(env, exports) || !export_descriptors(env, exports) ||
-      !export_terminal(env, exports) || !export_clock(env, exports) ||
-      !export_readiness(env, exports))
+  if (!export_sockets(env, exports) || !export_messages(env, exports) ||
+      !export_descriptors(env, exports) || !export_terminal(env, exports) ||
+      !export_clock(env, exports) || !export_readiness(env, exports))
     return NULL;
   return exports;
 }

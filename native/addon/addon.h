@@ -16,6 +16,7 @@ bool export_functions(napi_env env, napi_value exports, const struct function *f
                       size_t count);
 
 bool export_sockets(napi_env env, napi_value exports);
+bool export_messages(napi_env env, napi_value exports);
 bool export_descriptors(napi_env env, napi_value exports);
 bool export_terminal(napi_env env, napi_value exports);
 bool export_clock(napi_env env, napi_value exports);

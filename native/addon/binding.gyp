@@ -8,6 +8,7 @@
         "clock.c",
         "descriptors.c",
         "errors.c",
+        "messages.c",
         "readiness.c",
         "results.c",
         "sockets.c",

@@ -48,7 +48,10 @@ static void on_environment_exit(napi_async_cleanup_hook_handle hook, void *data)
   begin_close(data);
 }
 
-/* Calls JavaScript from the loop: ticks and microtasks run afterwards, exceptions are uncaught. */
+/*
+ * Calls JavaScript from the loop: ticks and microtasks run afterwards, exceptions are uncaught. All
+ * other failures mean that a worker is being terminated and no JavaScript runs any more.
+ */
 static void call_on_ready(struct readiness *readiness, int events) {
   napi_env env = readiness->env;
   napi_handle_scope scope;
@@ -68,7 +71,10 @@ static void call_on_ready(struct readiness *readiness, int events) {
 static void on_poll(uv_poll_t *poll, int status, int events) {
   struct readiness *readiness = poll->data;
   if (status < 0) {
-    /* libuv has stopped watching. The next call on the descriptor shows what is wrong with it. */
+    /*
+     * libuv has stopped watching: go on, as with any other event that lasts. The next call on the
+     * descriptor shows what is wrong with it.
+     */
     events = UV_READABLE | UV_WRITABLE | (readiness->watched & UV_DISCONNECT);
     if (uv_poll_start(poll, readiness->watched, on_poll) != 0)
       readiness->watched = 0;

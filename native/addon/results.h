@@ -1,4 +1,4 @@
-/* What system calls return, as JavaScript values. A failed call is thrown with the current errno. */
+/* What system calls return, as JavaScript values; a failed call is thrown with its errno. */
 #ifndef SYS_RESULTS_H
 #define SYS_RESULTS_H
 

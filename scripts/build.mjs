@@ -1,0 +1,191 @@
+/**
+ * Builds what is older than its sources:
+ *
+ * - `dist/sys.node`: the native addon, by node-gyp
+ * - `bin/conmon`: the shim, by the C compiler, static where the tool chain can
+ * - `dist/conmond.cjs`: conmond, bundled into one file by esbuild
+ * - `build/bin/conmon-sanitized`, with `--sanitize`: the shim under address and undefined behaviour sanitizers
+ *
+ * Prints one line for each step that it takes.
+ */
+import { execFileSync } from "node:child_process";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const inRoot = (path) => join(root, path);
+
+/** The newest change below the paths, in milliseconds; build output does not count. */
+function newest(paths) {
+  return Math.max(...paths.map(newestBelow));
+}
+
+function newestBelow(path) {
+  const status = statSync(path);
+  if (!status.isDirectory()) return status.mtimeMs;
+  const names = readdirSync(path).filter((name) => name !== "build");
+  return Math.max(0, ...names.map((name) => newestBelow(join(path, name))));
+}
+
+function isFresh(target, ...sources) {
+  const path = inRoot(target);
+  // This script holds the flags: what it says about the build has changed when it has.
+  const all = [...sources, "scripts/build.mjs", "package.json"].map(inRoot);
+  return existsSync(path) && statSync(path).mtimeMs >= newest(all);
+}
+
+/**
+ * Has `make` write a file beside the target, then puts it in the target's place: what is being
+ * executed or mapped into a process must not change under it. The file gets the time at which the
+ * making began, so that a source saved meanwhile counts as newer.
+ */
+function replace(target, make) {
+  const fresh = `${target}.${process.pid}.new`;
+  const began = new Date();
+  mkdirSync(dirname(inRoot(target)), { recursive: true });
+  try {
+    make(fresh);
+    utimesSync(inRoot(fresh), began, began);
+    renameSync(inRoot(fresh), inRoot(target));
+  } finally {
+    rmSync(inRoot(fresh), { force: true });
+  }
+}
+
+/** Runs a program quietly. What it printed is shown if it fails. */
+function run(command, args) {
+  try {
+    execFileSync(command, args, { cwd: root, stdio: "pipe", maxBuffer: 64 * 1024 * 1024 });
+  } catch (error) {
+    process.stderr.write(`${error.stdout ?? ""}${error.stderr ?? ""}`);
+    const reason = error.message.split("\n")[0];
+    throw new Error(`\`${command} ${args.join(" ")}\` failed: ${reason}`, { cause: error });
+  }
+}
+
+function commit() {
+  try {
+    const options = { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] };
+    return execFileSync("git", ["rev-parse", "--short", "HEAD"], options).trim();
+  } catch {
+    return "unknown"; // a release archive has no history
+  }
+}
+
+function buildAddon() {
+  if (isFresh("dist/sys.node", "native/addon")) return;
+  console.log("build: native/addon -> dist/sys.node");
+  // With the headers that came with Node.js nothing has to be downloaded.
+  const prefix = dirname(dirname(process.execPath));
+  const own = existsSync(join(prefix, "include/node/node_api.h"));
+  const gyp = inRoot("node_modules/node-gyp/bin/node-gyp.js");
+  const nodedir = own ? [`--nodedir=${prefix}`] : [];
+  replace("dist/sys.node", (fresh) => {
+    run(process.execPath, [gyp, "rebuild", "--directory", "native/addon", ...nodedir]);
+    copyFileSync(inRoot("native/addon/build/Release/sys.node"), inRoot(fresh));
+  });
+}
+
+const shimSources = readdirSync(inRoot("native/shim"))
+  .filter((name) => name.endsWith(".c"))
+  .map((name) => join("native/shim", name));
+
+function compileShim(target, flags) {
+  const defines = [
+    `-DCONMON_NODE="${process.execPath}"`,
+    `-DCONMON_TS_VERSION="${version}"`,
+    `-DCONMON_COMMIT="${commit()}"`,
+  ];
+  const warnings = ["-Wall", "-Wextra", "-Werror"];
+  replace(target, (fresh) => {
+    const args = ["-std=c11", ...warnings, ...flags, ...defines, ...shimSources, "-o", fresh];
+    run(process.env.CC ?? "cc", args);
+  });
+}
+
+/** A static executable has half the private memory, but not every tool chain has a static libc. */
+function linksStatically() {
+  const probe = inRoot("build/static-probe");
+  mkdirSync(dirname(probe), { recursive: true });
+  writeFileSync(`${probe}.c`, "int main(void) { return 0; }\n");
+  try {
+    execFileSync(process.env.CC ?? "cc", ["-static", `${probe}.c`, "-o", probe], {
+      stdio: "ignore",
+    });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function buildShim() {
+  if (isFresh("bin/conmon", "native/shim")) return;
+  const flags = linksStatically() ? ["-static"] : [];
+  console.log(`build: native/shim -> bin/conmon${flags.length > 0 ? " (static)" : ""}`);
+  compileShim("bin/conmon", ["-O2", ...flags]);
+}
+
+function buildSanitizedShim() {
+  if (isFresh("build/bin/conmon-sanitized", "native/shim")) return;
+  console.log("build: native/shim -> build/bin/conmon-sanitized");
+  const checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+  compileShim("build/bin/conmon-sanitized", ["-O1", "-g", ...checks]);
+  // The shim looks for its conmond in the dist beside its own folder.
+  rmSync(inRoot("build/dist"), { force: true });
+  symlinkSync("../dist", inRoot("build/dist"));
+}
+
+async function buildConmond() {
+  if (isFresh("dist/conmond.cjs", "src")) return;
+  console.log("build: src -> dist/conmond.cjs");
+  const { build } = await import("esbuild");
+  const bundle = await build({
+    absWorkingDir: root,
+    entryPoints: ["src/conmond/main.ts"],
+    outfile: "dist/conmond.cjs",
+    bundle: true,
+    platform: "node",
+    target: "node20",
+    // CommonJS starts 5 ms earlier than a module: Node.js need not start its module loader.
+    format: "cjs",
+    banner: {
+      js: 'const __moduleUrl = require("node:url").pathToFileURL(__filename).href;',
+    },
+    define: {
+      "import.meta.url": "__moduleUrl",
+      CONMON_TS_VERSION: JSON.stringify(version),
+      CONMON_COMMIT: JSON.stringify(commit()),
+    },
+    sourcemap: "linked",
+    legalComments: "none",
+    logLevel: "warning",
+    write: false,
+  });
+  for (const { path, contents } of bundle.outputFiles) {
+    replace(relative(root, path), (fresh) => writeFileSync(inRoot(fresh), contents));
+  }
+}
+
+try {
+  buildAddon();
+  buildShim();
+  if (process.argv.includes("--sanitize")) buildSanitizedShim();
+  await buildConmond();
+} catch (error) {
+  console.error(`build: ${error.message}`);
+  process.exit(1);
+}
