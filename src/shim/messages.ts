@@ -240,11 +240,7 @@ export function decodeShimMessage(bytes: Uint8Array, descriptorCount: number): S
   return message;
 }
 
-function readMessage(
-  type: number,
-  fields: FieldReader,
-  descriptorCount: number,
-): ShimMessage {
+function readMessage(type: number, fields: FieldReader, descriptorCount: number): ShimMessage {
   switch (type) {
     case 1:
       return readHello(fields);

@@ -327,10 +327,14 @@ for (const [build, shim] of Object.entries(SHIMS)) {
       const { session } = await begin();
       session.connection.release(false);
       // The runtime ends before its child, which is then the shim's; the child waits for the end of stdin.
-      session.connection.spawn("runtime", ["/bin/sh", "-c", "exec 3<&0; { read x <&3; exit 42; } & echo $!"], {
-        pipeStdin: true,
-        pipeStdout: true,
-      });
+      session.connection.spawn(
+        "runtime",
+        ["/bin/sh", "-c", "exec 3<&0; { read x <&3; exit 42; } & echo $!"],
+        {
+          pipeStdin: true,
+          pipeStdout: true,
+        },
+      );
       const { descriptors } = await session.next("spawned");
       await session.next("exited");
       const buffer = Buffer.alloc(100);
