@@ -149,7 +149,13 @@ function writeConfiguration(scratch: Scratch, { conmond, runtime }: PodmanOption
     `network_config_dir = ${text(scratch.folder("networks"))}`,
   ];
   writeFileSync(scratch.path("containers.conf"), `${lines.join("\n")}\n`);
-  writeFileSync(scratch.path("storage.conf"), '[storage]\ndriver = "vfs"\n');
+  const storage = [
+    "[storage]",
+    'driver = "vfs"',
+    `runroot = ${text(scratch.folder("runroot"))}`,
+    `graphroot = ${text(scratch.folder("storage"))}`,
+  ];
+  writeFileSync(scratch.path("storage.conf"), `${storage.join("\n")}\n`);
 }
 
 function makeImageArchive(scratch: Scratch): string {
