@@ -13,11 +13,11 @@ import { runtimeCommand } from "../../src/session/runtime-command.ts";
 
 const CID = "0123456789abcdef";
 
-/** A host on which /usr/bin/runc and /work/runc can be executed. */
+/** A host on which /usr/bin/runc and /srv/runc can be executed. */
 const HOST: SessionEnvironment = {
-  workingDirectory: "/work",
+  workingDirectory: "/srv",
   variables: new Map(),
-  isExecutable: (path) => path === "/usr/bin/runc" || path === "/work/runc",
+  isExecutable: (path) => path === "/usr/bin/runc" || path === "/srv/runc",
   realPath: (path) => path,
 };
 
@@ -202,7 +202,7 @@ describe("checks that depend on the mode", () => {
   });
 
   test("the runtime must be executable where the caller is", () => {
-    assert.equal(check([...CREATE, "-r", "runc"]).runtime, "/work/runc");
+    assert.equal(check([...CREATE, "-r", "runc"]).runtime, "/srv/runc");
     for (const path of ["", "crun", "../runc"]) {
       assertRefused([...CREATE, "-r", path], `[conmon:e]: Runtime path ${path} is not valid`);
     }
@@ -262,11 +262,11 @@ describe("what is filled in", () => {
   test("the least that can be said gives these options", () => {
     assert.deepEqual(check(CREATE), {
       ...{ cid: CID, cuuid: "uuid", name: undefined, apiVersion: 0 },
-      launch: { kind: "create", bundle: "/work" },
+      launch: { kind: "create", bundle: "/srv" },
       ...{ runtime: "/usr/bin/runc", runtimeArgs: [], runtimeOpts: [] },
       ...{ systemdCgroup: false, noPivot: false, noNewKeyring: false, replaceListenPid: false },
       ...{ terminal: false, stdin: false, leaveStdinOpen: false },
-      containerPidfile: `/work/pidfile-${CID}`,
+      containerPidfile: `/srv/pidfile-${CID}`,
       ...{ conmonPidfile: undefined, persistDir: undefined, exitDir: undefined },
       ...{ exitCommand: undefined, exitDelaySeconds: 0 },
       logs: {
@@ -314,17 +314,17 @@ describe("what is filled in", () => {
       ...["--exit-command", "bin/cleanup", "--exit-command-arg", "a", "--exit-command-arg", "b"],
       ...["--socket-dir-path", "s", "--sdnotify-socket", "n", "-l", "c.log", "-l", "k8s-file:/d"],
     ]);
-    assert.deepEqual(options.launch, { kind: "create", bundle: "/work/b" });
-    assert.equal(options.containerPidfile, "/work/p/../q");
-    assert.equal(options.conmonPidfile, "/work/./P");
-    assert.equal(options.persistDir, "/work/keep");
-    assert.equal(options.exitDir, "/work/x");
-    assert.deepEqual(options.exitCommand, ["/work/bin/cleanup", "a", "b"]);
-    assert.equal(options.socketDir, "/work/s");
-    assert.equal(options.sdnotifySocket, "/work/n");
+    assert.deepEqual(options.launch, { kind: "create", bundle: "/srv/b" });
+    assert.equal(options.containerPidfile, "/srv/p/../q");
+    assert.equal(options.conmonPidfile, "/srv/./P");
+    assert.equal(options.persistDir, "/srv/keep");
+    assert.equal(options.exitDir, "/srv/x");
+    assert.deepEqual(options.exitCommand, ["/srv/bin/cleanup", "a", "b"]);
+    assert.equal(options.socketDir, "/srv/s");
+    assert.equal(options.sdnotifySocket, "/srv/n");
     assert.deepEqual(options.logs.drivers, [
       { driver: "none" },
-      { driver: "k8s-file", path: "/work/c.log" },
+      { driver: "k8s-file", path: "/srv/c.log" },
       { driver: "k8s-file", path: "/d" },
     ]);
   });
@@ -342,14 +342,14 @@ describe("what is filled in", () => {
   test("an exec without a bundle has none, and with one it is absolute", () => {
     const launch = { kind: "exec", bundle: undefined, processSpec: "/spec", attach: false };
     assert.deepEqual(check(EXEC).launch, launch);
-    assert.deepEqual(check([...EXEC, "-b", "x"]).launch, { ...launch, bundle: "/work/x" });
+    assert.deepEqual(check([...EXEC, "-b", "x"]).launch, { ...launch, bundle: "/srv/x" });
     const relative = check([...EXEC, "--exec-process-spec", "s.json"]).launch;
-    assert.deepEqual(relative, { ...launch, processSpec: "/work/s.json" });
+    assert.deepEqual(relative, { ...launch, processSpec: "/srv/s.json" });
   });
 
   test("a restore has its checkpoint and a bundle", () => {
     const { launch } = check([...CREATE, "--restore", "ckpt"]);
-    assert.deepEqual(launch, { kind: "restore", bundle: "/work", checkpoint: "/work/ckpt" });
+    assert.deepEqual(launch, { kind: "restore", bundle: "/srv", checkpoint: "/srv/ckpt" });
   });
 
   test("log levels have several names, in any case", () => {
