@@ -97,6 +97,37 @@ for (const mode of ["private", "shared"] as const) {
       await run.ended();
     });
 
+    it("names an exit directory that is missing, with status 1, before anything is started", async (t) => {
+      const { scratch, ...shared } = await prepare(t);
+      const runtime = makeStandInRuntime(scratch, behaviours.fails("it was started"));
+      const run = startConmon(scratch, {
+        bundle: makeBundle(scratch, { args: ["true"] }),
+        runtime: runtime.path,
+        arguments: ["--exit-dir", "/no/such/exits"],
+        ...shared,
+      });
+      assert.deepEqual(await run.closed, { status: 1, signal: null });
+      assert.match(run.stderr, /^\[conmon:e\]: .*--exit-dir \/no\/such\/exits.*\n$/);
+      assert.deepEqual(runtime.calls(), []);
+    });
+
+    it("does not mind a caller that closes the sync pipe early", async (t) => {
+      const { scratch, ...shared } = await prepare(t);
+      const runtime = makeStandInRuntime(
+        scratch,
+        behaviours.runs("exit_with() { exit 4; }; exit_with"),
+      );
+      const run = startConmon(scratch, {
+        bundle: makeBundle(scratch, { args: ["true"] }),
+        runtime: runtime.path,
+        apiVersion: 1,
+        ...shared,
+      });
+      run.sync?.close();
+      assert.equal(await run.exitStatus(), 4);
+      assert.deepEqual(await run.closed, { status: 0, signal: null });
+    });
+
     it("hands SIGTERM on to the container", async (t) => {
       const { scratch, ...shared } = await prepare(t);
       const bundle = makeBundle(scratch, {
