@@ -16,10 +16,10 @@
 #include "arguments.h"
 #include "errors.h"
 
-static_assert(UV_READABLE == 1 && UV_WRITABLE == 2 && UV_DISCONNECT == 4,
+static_assert(UV_READABLE == 1 && UV_WRITABLE == 2 && UV_DISCONNECT == 4 && UV_PRIORITIZED == 8,
               "the constants in src/sys/readiness.ts are libuv's");
 
-enum { ALL_EVENTS = UV_READABLE | UV_WRITABLE | UV_DISCONNECT };
+enum { ALL_EVENTS = UV_READABLE | UV_WRITABLE | UV_DISCONNECT | UV_PRIORITIZED };
 
 struct readiness {
   uv_poll_t poll;

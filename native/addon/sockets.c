@@ -131,12 +131,20 @@ static napi_value js_accept(napi_env env, napi_callback_info info) {
   return new_descriptor(env, "accept4", accepted);
 }
 
-static napi_value shutdown_write(napi_env env, napi_callback_info info) {
+static napi_value shut_down(napi_env env, napi_callback_info info, int how) {
   napi_value argument;
   int fd;
   if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
     return NULL;
-  return throw_unless_zero(env, "shutdown", shutdown(fd, SHUT_WR));
+  return throw_unless_zero(env, "shutdown", shutdown(fd, how));
+}
+
+static napi_value shutdown_write(napi_env env, napi_callback_info info) {
+  return shut_down(env, info, SHUT_WR);
+}
+
+static napi_value shutdown_both(napi_env env, napi_callback_info info) {
+  return shut_down(env, info, SHUT_RDWR);
 }
 
 static napi_value peer_credentials(napi_env env, napi_callback_info info) {
@@ -168,6 +176,7 @@ bool export_sockets(napi_env env, napi_value exports) {
       {"listen", js_listen},
       {"accept", js_accept},
       {"shutdownWrite", shutdown_write},
+      {"shutdownBoth", shutdown_both},
       {"peerCredentials", peer_credentials},
   };
   return export_functions(env, exports, functions, sizeof functions / sizeof *functions);

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import * as sys from "../sys/mod.ts";
+import { failure } from "./failure.ts";
 
 /** The longest path, in bytes, that fits into a socket's address beside its final NUL. */
 const MAX_SOCKET_PATH = 107;
@@ -112,9 +113,4 @@ function replaceLink(link: string, bundle: string): void {
     fs.unlinkSync(fresh);
     throw error;
   }
-}
-
-function failure(what: string, cause: unknown): Error {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new Error(`${what}: ${reason}`, { cause });
 }

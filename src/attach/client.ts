@@ -1,18 +1,6 @@
 import * as sys from "../sys/mod.ts";
 import { Backlog, type BacklogSettings } from "./backlog.ts";
 
-/**
- * Not every build of the addon has these. Without HANGUP a client that half-closed and then left is
- * noticed by the next output; without shutdownBoth one that is busy sending when it is closed may
- * miss the end of the output.
- */
-const { HANGUP = 0, shutdownBoth = sys.shutdownWrite }: Partial<FullShutdown> = sys as object;
-
-interface FullShutdown {
-  HANGUP: number;
-  shutdownBoth(fd: number): void;
-}
-
 /** The most bytes that a client may send in one packet. */
 export const MAX_INPUT_PACKET = 256 * 1024;
 
@@ -110,7 +98,7 @@ export class AttachClient {
   onEvents(events: number): boolean {
     // What is not being watched is told all the same when the connection has failed.
     const failed = (events & ~this.#watched) !== 0;
-    if (failed || (events & HANGUP) !== 0) this.#endOutput();
+    if (failed || (events & sys.HANGUP) !== 0) this.#endOutput();
     if ((events & sys.WRITABLE) !== 0) this.#flush();
     return (events & this.#watched & sys.READABLE) !== 0;
   }
@@ -134,7 +122,7 @@ export class AttachClient {
   watch(inputWanted: boolean): void {
     let events = 0;
     if (this.#inputOpen && inputWanted) events |= sys.READABLE;
-    if (this.#outputOpen) events |= HANGUP;
+    if (this.#outputOpen) events |= sys.HANGUP;
     if (this.#outputOpen && this.pending > 0) events |= sys.WRITABLE;
     this.#readiness.watch(events);
     this.#watched = events;
@@ -237,7 +225,7 @@ export class AttachClient {
   #hangUp(): void {
     received ??= new Uint8Array(MAX_INPUT_PACKET);
     try {
-      shutdownBoth(this.fd);
+      sys.shutdownBoth(this.fd);
       for (let n = 0; n < MOST_UNREAD_PACKETS; n++) if (sys.receive(this.fd, received) <= 0) return;
     } catch {
       // No connection any more: there is nothing left that could be read or be lost.

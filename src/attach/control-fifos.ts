@@ -8,6 +8,7 @@ import {
   parseControlLine,
   parseWindowSizeLine,
 } from "./control-line.ts";
+import { failure } from "./failure.ts";
 import { FaultLimit } from "./fault-limit.ts";
 
 const FIFO_MODE = 0o660;
@@ -197,9 +198,4 @@ function openFifo(path: string): number {
   } catch (cause) {
     throw failure(`Failed to make the fifo ${path}`, cause);
   }
-}
-
-function failure(what: string, cause: unknown): Error {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new Error(`${what}: ${reason}`, { cause });
 }

@@ -1,4 +1,5 @@
 import { tmpdir } from "node:os";
+import { Listener } from "../sockets/listener.ts";
 import * as sys from "../sys/mod.ts";
 import {
   attachLinkPath,
@@ -10,7 +11,6 @@ import {
 import type { BacklogSettings } from "./backlog.ts";
 import { AttachClient } from "./client.ts";
 import { FaultLimit } from "./fault-limit.ts";
-import { Listener } from "./listener.ts";
 import { fillPacket, MAX_PACKET_DATA, MAX_PACKET_SIZE, type OutputStream } from "./packet.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -81,6 +81,7 @@ export class AttachServer {
     };
     this.#faults = new FaultLimit((error) => options.onFault(error));
     this.#listener = new Listener(listenerFd, {
+      client: "attach client",
       onConnection: (fd) => this.#welcome(fd),
       onFault: (kind, error) => this.#faults.add(kind, error),
     });

@@ -1,10 +1,8 @@
 /** The sessions of one conmond, and its own life. */
-
 import type { Build } from "../session/help.ts";
 import { OwnMessages } from "../session/own-messages.ts";
 import { Session } from "../session/session.ts";
-import { ShimConnection } from "../shim/connection.ts";
-import { encodeRefuse } from "../shim/messages.ts";
+import { ShimConnection, sendRefusal } from "../shim/connection.ts";
 import * as sys from "../sys/mod.ts";
 import type { Log } from "./log.ts";
 import { Syslog } from "./syslog.ts";
@@ -59,11 +57,7 @@ export class Conmond {
   /** Turns a shim away, which finds a conmond of its own then. */
   refuse(fd: number, reason: string): void {
     this.#settings.log("warn", `Refused a shim: ${reason}`);
-    try {
-      sys.send(fd, encodeRefuse(reason));
-    } catch {
-      // It has gone by itself.
-    }
+    sendRefusal(fd, reason);
     sys.close(fd);
   }
 

@@ -7,19 +7,15 @@ const SHARED = ["ns/user", "ns/mnt", "ns/pid", "root"] as const;
 
 /** @returns why the process at the other end cannot be served, or undefined when it can */
 export function refusePeer(fd: number): string | undefined {
-  const peer = sys.peerCredentials(fd);
-  const own = process.geteuid?.();
-  if (peer.uid !== own) return `conmond serves user ${own}, the shim is user ${peer.uid}'s`;
-  for (const what of SHARED) {
-    let theirs: string;
-    try {
-      theirs = readlinkSync(`/proc/${peer.pid}/${what}`);
-    } catch (error) {
-      return `conmond cannot see process ${peer.pid}: ${(error as Error).message}`;
-    }
-    if (theirs !== readlinkSync(`/proc/self/${what}`)) {
-      return `the shim is in another place than conmond: ${what} differs`;
-    }
+  try {
+    const peer = sys.peerCredentials(fd);
+    const own = process.geteuid?.();
+    if (peer.uid !== own) return `conmond serves user ${own}, the shim is user ${peer.uid}'s`;
+    const differs = SHARED.find(
+      (what) => readlinkSync(`/proc/${peer.pid}/${what}`) !== readlinkSync(`/proc/self/${what}`),
+    );
+    return differs && `the shim is in another place than conmond: ${differs} differs`;
+  } catch (error) {
+    return `conmond cannot tell where the shim is: ${(error as Error).message}`;
   }
-  return undefined;
 }

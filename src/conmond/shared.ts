@@ -1,6 +1,8 @@
 /** A conmond that serves all shims of one user. */
-import { mkdirSync, unlinkSync } from "node:fs";
+import { mkdirSync, rmSync, unlinkSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { FaultLimit } from "../attach/mod.ts";
+import { Listener } from "../sockets/listener.ts";
 import * as sys from "../sys/mod.ts";
 import { build } from "./build.ts";
 import { Conmond } from "./conmond.ts";
@@ -30,14 +32,19 @@ export function serveShared(path: string, log: Log): void {
   process.umask(0o022);
   const listener = listenAt(socketPath);
   const conmond = new Conmond({ log, build, onIdle: () => undefined });
-  const readiness = new sys.Readiness(listener, () => acceptAll(listener, conmond, log));
-  readiness.watch(sys.READABLE);
+  const faults = new FaultLimit((error) => log("error", error.message));
+  new Listener(listener, {
+    client: "shim",
+    onConnection: (fd) => welcome(fd, conmond),
+    onFault: (kind, error) => faults.add(kind, error),
+  });
   const leave = (signal: NodeJS.Signals): void => {
     log(
       "info",
       `Leaving on ${signal} with ${conmond.sessionCount} sessions, which go on elsewhere`,
     );
-    unlinkSync(socketPath);
+    // Somebody may have removed it before; that is no reason not to leave.
+    rmSync(socketPath, { force: true });
     process.exit(0);
   };
   process.on("SIGTERM", leave);
@@ -86,18 +93,8 @@ function removeStale(path: string): void {
   throw new Error("another conmond listens there");
 }
 
-function acceptAll(listener: number, conmond: Conmond, log: Log): void {
-  for (;;) {
-    let fd: number | undefined;
-    try {
-      fd = sys.accept(listener);
-    } catch (error) {
-      log("error", `Failed to accept a shim: ${(error as Error).message}`);
-      return;
-    }
-    if (fd === undefined) return;
-    const reason = refusePeer(fd);
-    if (reason === undefined) conmond.serve(fd);
-    else conmond.refuse(fd, reason);
-  }
+function welcome(fd: number, conmond: Conmond): void {
+  const reason = refusePeer(fd);
+  if (reason === undefined) conmond.serve(fd);
+  else conmond.refuse(fd, reason);
 }

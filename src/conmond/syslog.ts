@@ -7,11 +7,12 @@ const FACILITY = 3 << 3;
 const SEVERITIES = { error: 3, warn: 4, info: 6, debug: 7, trace: 7 } as const;
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
-/** Sends datagrams as syslog(3) does. Connects when first used, and again when syslog was restarted. */
+/**
+ * Sends datagrams as syslog(3) does, and like it says nothing when no daemon takes them: there
+ * is no one left to tell. Connects when first used, and again when syslog was restarted.
+ */
 export class Syslog {
   #fd: number | undefined;
-  /** Messages that no syslog daemon took. */
-  lost = 0;
 
   send(severity: keyof typeof SEVERITIES, text: string): void {
     const packet = formatSyslog(FACILITY | SEVERITIES[severity], new Date(), text);
@@ -19,14 +20,12 @@ export class Syslog {
     for (let attempt = 0; attempt < 2; attempt++) {
       try {
         this.#fd ??= connect();
-        if (sys.send(this.#fd, packet) < 0) this.lost++;
+        sys.send(this.#fd, packet);
         return;
       } catch {
-        // No syslog daemon runs: the message has been in conmond's own log before.
         this.close();
       }
     }
-    this.lost++;
   }
 
   close(): void {

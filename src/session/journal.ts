@@ -9,13 +9,7 @@ import { fstatSync, readSync, writeSync } from "node:fs";
 import * as sys from "../sys/mod.ts";
 
 /** Things that must happen once, whoever does them; the order here is their place in the file. */
-export const MILESTONES = [
-  "start-reported",
-  "log-complete",
-  "exit-recorded",
-  "exit-reported",
-  "exit-command-due",
-] as const;
+export const MILESTONES = ["start-reported", "exit-recorded", "exit-reported"] as const;
 
 export type Milestone = (typeof MILESTONES)[number];
 

@@ -9,7 +9,15 @@ import { getSystemErrorMap } from "node:util";
 import { ControlFifos } from "../attach/mod.ts";
 import type { ShimConnection, ShimEvents } from "../shim/connection.ts";
 import type { Context } from "../shim/context.ts";
-import { type Ending, exitStatus, type Hello, REQUEST, type Role, SLOT } from "../shim/messages.ts";
+import {
+  type Ending,
+  exitStatus,
+  type Hello,
+  type ProcessReport,
+  REQUEST,
+  type Role,
+  SLOT,
+} from "../shim/messages.ts";
 import * as sys from "../sys/mod.ts";
 import { type CheckedOptions, checkOptions } from "./checks.ts";
 import { ContainerIo } from "./container-io.ts";
@@ -34,6 +42,10 @@ import { refuseUnsupported } from "./unsupported.ts";
  */
 type Phase = "checking" | "starting" | "running" | "ending" | "leaving";
 
+/** Node.js takes a longer time for none at all. About 24 days. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** What a session needs from the conmond that it is part of. */
 export interface SessionSettings {
   connection: ShimConnection;
   messages: OwnMessages;
@@ -42,6 +54,7 @@ export interface SessionSettings {
   onClosed(session: Session): void;
 }
 
+/** Owns everything that conmond holds for one container; see the top of the file. */
 export class Session implements ShimEvents {
   readonly #connection: ShimConnection;
   readonly #messages: OwnMessages;
@@ -58,16 +71,15 @@ export class Session implements ShimEvents {
   #status = 0;
   #clientsDetached: Promise<void> = Promise.resolve();
   #onInheritedClosed: (() => void) | undefined;
+  #exitDelay: NodeJS.Timeout | undefined;
+  /** Of the shim; known from its hello on. */
+  #shimPid = 0;
   #closed = false;
 
   constructor(settings: SessionSettings) {
     this.#settings = settings;
     this.#connection = settings.connection;
     this.#messages = settings.messages;
-  }
-
-  get phase(): Phase {
-    return this.#phase;
   }
 
   get containerId(): string | undefined {
@@ -82,6 +94,7 @@ export class Session implements ShimEvents {
       descriptors.delete(SLOT.syncPipe);
       if (syncFd !== undefined) this.#syncPipe = new SyncPipe(syncFd);
       this.#heldSignal = hello.unheededSignal;
+      this.#shimPid = hello.shimPid;
       try {
         if (hello.released) this.#resume(hello, context, descriptors);
         else this.#begin(hello, context, descriptors);
@@ -95,6 +108,8 @@ export class Session implements ShimEvents {
     try {
       const options = this.#readOptions(hello, context);
       if (options === undefined) return;
+      refuseUnsupported(options);
+      checkDirectories(options);
       this.#prepare(options, descriptors);
       if (options.conmonPidfile !== undefined) {
         writeAtomically(options.conmonPidfile, String(hello.shimPid));
@@ -109,7 +124,10 @@ export class Session implements ShimEvents {
     this.#start();
   }
 
-  /** Undefined: `--help` or `--version` has been answered. */
+  /**
+   * Undefined: `--help` or `--version` has been answered. For a container that is there already the
+   * runtime's file does not matter: an upgrade may be replacing it just now.
+   */
   #readOptions(hello: Hello, context: Context): CheckedOptions | undefined {
     if (context.undecodable !== undefined) {
       throw new ConmonError(
@@ -126,7 +144,7 @@ export class Session implements ShimEvents {
     const options = checkOptions(given, {
       workingDirectory: context.workingDirectory,
       variables: context.environment,
-      isExecutable: (path) => canAccess(path, constants.X_OK),
+      isExecutable: (path) => hello.released || canAccess(path, constants.X_OK),
       realPath,
     });
     if (options.sync !== hello.sync) {
@@ -141,8 +159,6 @@ export class Session implements ShimEvents {
 
   /** Opens everything that the container will need. What fails here the caller can still read on its stderr. */
   #prepare(options: CheckedOptions, descriptors: Map<number, number>): void {
-    refuseUnsupported(options);
-    checkDirectories(options);
     this.#io = new ContainerIo(options, this.#connection, this.#messages);
     const bundle = options.launch.bundle;
     if (bundle !== undefined) {
@@ -188,7 +204,7 @@ export class Session implements ShimEvents {
     const told = this.#options === undefined ? Promise.resolve() : this.#sendSync(-1, reason);
     this.#detach();
     this.#io?.removeLink();
-    void told.then(() => this.#leave(1));
+    this.#after(told, () => this.#leave(1));
   }
 
   // ---- the start ----
@@ -266,7 +282,7 @@ export class Session implements ShimEvents {
     const said = this.#io?.takeStartupTail() ?? Buffer.alloc(0);
     this.#messages.error(`The container was not started: ${reason}`);
     this.#connection.watch(0);
-    void this.#sendSync(-1, said.length > 0 ? said : reason).then(() => {
+    this.#after(this.#sendSync(-1, said.length > 0 ? said : reason), () => {
       this.#detach();
       this.#io?.removeLink();
       this.#leaveAfterExitCommand(1);
@@ -302,7 +318,6 @@ export class Session implements ShimEvents {
   async #report(status: number): Promise<void> {
     const { cid, persistDir, exitDir, launch } = this.#knownOptions();
     this.#io?.drain();
-    this.#journal?.reach("log-complete");
     await this.#io?.syncLogs();
     await this.#closeInherited();
     this.#detach();
@@ -352,9 +367,10 @@ export class Session implements ShimEvents {
       this.#leaveWhenDetached(status);
       return;
     }
-    setTimeout(() => {
+    const delay = Math.min(exitDelaySeconds * 1000, LONGEST_TIMER_MS);
+    this.#exitDelay = setTimeout(() => {
       this.#guard(() => this.#connection.spawn("exit-command", exitCommand, {}));
-    }, exitDelaySeconds * 1000);
+    }, delay);
   }
 
   #exitCommandEnded(status: number, reason?: string): void {
@@ -366,7 +382,7 @@ export class Session implements ShimEvents {
   }
 
   #leaveWhenDetached(status: number): void {
-    void this.#clientsDetached.then(() => this.#leave(status));
+    this.#after(this.#clientsDetached, () => this.#leave(status));
   }
 
   /** The shim's last order; conmond's part ends with it. */
@@ -388,33 +404,41 @@ export class Session implements ShimEvents {
       this.#start();
       return;
     }
-    this.#io?.connect(
-      descriptors,
-      container.state === "none" && !this.#journal?.has("log-complete"),
-    );
-    if (container.state === "running") this.#phase = "running";
-    if (container.state === "ended") this.#resumeEnd(exitStatus(container.ending), exitCommand);
-    if (container.state === "none" && runtime.state === "ended") this.#runtimeEnded(runtime.ending);
+    this.#io?.connect(descriptors, container.state === "none");
+    // All has been told before the exit command was started, which is started once.
+    if (exitCommand.state !== "none") this.#resumeExitCommand(container, exitCommand);
+    else if (container.state === "running") this.#phase = "running";
+    else if (container.state === "ended") this.#end(exitStatus(container.ending));
+    else if (runtime.state === "ended") this.#runtimeEnded(runtime.ending);
   }
 
-  #resumeEnd(status: number, exitCommand: Hello["processes"]["exit-command"]): void {
-    if (exitCommand.state === "none") {
-      this.#end(status);
-      return;
-    }
+  #resumeExitCommand(container: ProcessReport, exitCommand: ProcessReport): void {
     this.#phase = "leaving";
-    this.#status = status & 0xff;
+    // Without a container process its start had failed.
+    this.#status = container.state === "ended" ? exitStatus(container.ending) & 0xff : 1;
     this.#io?.drain();
+    this.#detach();
+    this.#io?.removeLink();
     if (exitCommand.state === "ended") this.#exitCommandEnded(exitStatus(exitCommand.ending));
   }
 
   // ---- faults ----
 
-  /** The shim has gone: the session cannot be served any longer. */
+  /**
+   * The connection is gone. A shim that lives is looking for another conmond, which needs all that
+   * can be found in the bundle; with a dead one the session has ended.
+   */
   onLost(error?: Error): void {
     if (this.#closed) return;
+    const alive = this.#shimPid > 0 && isAlive(this.#shimPid);
     if (this.#phase !== "checking" || error !== undefined) {
-      this.#messages.error(`Lost the shim: ${error?.message ?? "it ended"}`);
+      this.#messages.error(
+        `Lost the shim: ${error?.message ?? (alive ? "it hung up" : "it ended")}`,
+      );
+    }
+    if (alive) {
+      this.#close();
+      return;
     }
     if (this.#phase === "running") this.#io?.drain();
     this.#detach();
@@ -431,6 +455,11 @@ export class Session implements ShimEvents {
     }
   }
 
+  /** Goes on when something is done; nothing of what fails then may reach other sessions. */
+  #after(done: Promise<void>, next: () => void): void {
+    done.then(next).catch((error: Error) => this.#broken(error));
+  }
+
   #broken(error: Error): void {
     this.#messages.error(`Internal error in phase ${this.#phase}: ${error.stack ?? error.message}`);
     this.#close();
@@ -439,11 +468,13 @@ export class Session implements ShimEvents {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    // First: what is closed here must not be taken for something that the shim is to give up.
+    this.#connection.close();
+    clearTimeout(this.#exitDelay);
     this.#fifos?.close();
     this.#io?.close();
     this.#journal?.close();
     void this.#syncPipe?.close();
-    this.#connection.close();
     this.#settings.onClosed(this);
   }
 
@@ -480,6 +511,16 @@ function realPath(path: string): string | undefined {
     return realpathSync(path);
   } catch {
     return undefined;
+  }
+}
+
+/** As kill(2) knows it; a zombie counts as alive, but nobody leaves a shim unreaped for long. */
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
   }
 }
 

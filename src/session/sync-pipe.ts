@@ -39,7 +39,10 @@ export class SyncPipe {
     if (this.#closed) return;
     try {
       await this.#writable();
-      sys.write(this.#fd, message, 0, message.length);
+      const written = sys.write(this.#fd, message, 0, message.length);
+      if (written !== message.length) {
+        throw new Error(`the sync pipe took ${Math.max(written, 0)} of ${message.length} bytes`);
+      }
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       // The caller has left: there is nobody to tell, and that is its choice.

@@ -94,7 +94,7 @@ export class ShimConnection {
 
   /** Turns the shim away; it will look for another conmond. */
   refuse(reason: string): void {
-    if (!this.#closed) sys.send(this.#fd, messages.encodeRefuse(reason));
+    if (!this.#closed) sendRefusal(this.#fd, reason);
     this.close();
   }
 
@@ -196,6 +196,15 @@ export class ShimConnection {
         this.#events.onInheritedClosed();
         break;
     }
+  }
+}
+
+/** Tells a shim that it is not served; the descriptor stays the caller's. */
+export function sendRefusal(fd: number, reason: string): void {
+  try {
+    sys.send(fd, messages.encodeRefuse(reason));
+  } catch {
+    // It has gone, and with it the one who could be told. A refusal must not harm other sessions.
   }
 }
 

@@ -6,6 +6,12 @@ export const READABLE = 1;
 export const WRITABLE = 2;
 /** The other end of a socket has closed or ended its sending direction; of a pipe: has closed. */
 export const DISCONNECT = 4;
+/**
+ * Both directions of a connection have ended; unlike DISCONNECT not told when only one has. It is
+ * libuv's UV_PRIORITIZED: epoll tells a hang-up whatever is watched, and libuv passes it on to those
+ * who watch for something. (Urgent data is told as this as well; unix SEQPACKET sockets have none.)
+ */
+export const HANGUP = 8;
 
 /**
  * Tells when a descriptor is ready, from libuv's event loop. It works for what can be polled:
@@ -20,7 +26,7 @@ export const DISCONNECT = 4;
  */
 export interface Readiness {
   /**
-   * Watches for these events (READABLE, WRITABLE and DISCONNECT added up) from now on, instead of
+   * Watches for these events (READABLE, WRITABLE, DISCONNECT and HANGUP added up) from now on, instead of
    * those before; 0 stops watching, and then the event loop does not wait for it either.
    *
    * @throws EEXIST when another Readiness is watching the same descriptor; EBADF when the descriptor

@@ -55,6 +55,9 @@ export interface SocketCalls {
   /** Ends the sending direction: the other end reads what is on the way, then the end. */
   shutdownWrite(fd: number): void;
 
+  /** Ends both directions, also for whoever has a copy of the descriptor. */
+  shutdownBoth(fd: number): void;
+
   /** Tells who is at the other end of a stream or seqpacket connection (SO_PEERCRED). */
   peerCredentials(fd: number): PeerCredentials;
 
@@ -104,6 +107,7 @@ export const {
   listen,
   accept,
   shutdownWrite,
+  shutdownBoth,
   peerCredentials,
   send,
   receive,

@@ -1,17 +1,20 @@
 /** Real runc, real Podman: what a container writes, how it ends, with a private and a shared conmond. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
+import * as sys from "../../src/sys/mod.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { startConmon } from "../support/conmon.ts";
 import { startConmond } from "../support/conmond.ts";
 import { makePodman } from "../support/podman.ts";
+import { hasOpen } from "../support/processes.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
-import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
+import { type Behaviour, behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
+import { appears, inTime, textOf, watchFor } from "../support/waiting.ts";
 
 const skip = unlessRootWith("runc", "podman", "busybox");
 
@@ -49,36 +52,141 @@ for (const mode of ["private", "shared"] as const) {
       await run.ended();
     });
 
-    it("tells what a runtime said that failed, and leaves nothing behind", async (t) => {
+    /** A monitor whose runtime behaves like this. */
+    async function startWith(t: TestContext, behaviour: Behaviour) {
       const { scratch, ...shared } = await prepare(t);
-      const runtime = makeStandInRuntime(scratch, behaviours.babbles(1024 * 1024, "the reason"));
+      const runtime = makeStandInRuntime(scratch, behaviour);
       const bundle = makeBundle(scratch, { args: ["true"] });
-      const run = startConmon(scratch, {
-        bundle,
-        runtime: runtime.path,
-        apiVersion: 1,
-        ...shared,
+      const settings = { bundle, runtime: runtime.path, apiVersion: 1, ...shared };
+      return { runtime, run: startConmon(scratch, settings) };
+    }
+
+    const failures: [string, Behaviour, RegExp][] = [
+      ["says a lot before it fails", behaviours.babbles(1024 * 1024, "the reason"), /the reason$/],
+      ["fails without a word", behaviours.fails("", 7), /failed with exit status 7/],
+      ["is killed", behaviours.isKilled(), /was killed by signal 9/],
+      ["writes no pidfile", behaviours.writesNoPidFile(), /ENOENT.*container\.pid/],
+      ["writes no pidfile, but why", behaviours.writesNoPidFile("because"), /^because$/],
+      ["writes nonsense for a pid", behaviours.writesPidFile("1 2"), /holds no pid .*"1 2"/],
+      ["writes pid 1", behaviours.writesPidFile("1"), /holds no pid/],
+    ];
+    for (const [what, behaviour, reason] of failures) {
+      it(`tells why there is no container when the runtime ${what}`, async (t) => {
+        const { run } = await startWith(t, behaviour);
+        const message = await run.sync?.next();
+        assert.equal(message?.data, -1);
+        assert.match(message?.message ?? "", reason);
+        await run.ended();
+        assert.equal(existsSync(run.paths.exitFile), false);
+        assert.deepEqual(run.sync?.lines.length, 1);
       });
+    }
+
+    it("ends a runtime that hangs when it is told to", async (t) => {
+      const { run, runtime } = await startWith(t, behaviours.hangs());
+      await run.left;
+      await watchFor(runtime.callsDirectory, () => runtime.calls()[0], "the runtime's start");
+      process.kill(await run.monitorPid(), "SIGTERM");
       const message = await run.sync?.next();
       assert.equal(message?.data, -1);
-      assert.match(message?.message ?? "", /the reason$/);
+      assert.match(message?.message ?? "", /was killed by signal 15/);
       await run.ended();
-      assert.equal(existsSync(run.paths.exitFile), false);
     });
 
-    it("says when a runtime wrote no pidfile", async (t) => {
+    it("closes the caller's descriptors before the exit file appears", async (t) => {
       const { scratch, ...shared } = await prepare(t);
-      const runtime = makeStandInRuntime(scratch, behaviours.writesNoPidFile());
-      const bundle = makeBundle(scratch, { args: ["true"] });
+      const parked = scratch.path("parked");
+      writeFileSync(parked, "");
+      const descriptor = openSync(parked, "r");
+      const holders = scratch.path("holders");
+      // Looks who has the file open as soon as the exit is on record: the exit command runs later.
+      const script = `ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c ${parked} >${holders}`;
       const run = startConmon(scratch, {
-        bundle,
-        runtime: runtime.path,
-        apiVersion: 1,
+        bundle: makeBundle(scratch, { args: ["true"] }),
+        runtime: makeStandInRuntime(scratch, behaviours.runs("(exit 0)")).path,
+        descriptors: [descriptor],
+        arguments: [
+          "--exit-command=/bin/sh",
+          "--exit-command-arg=-c",
+          `--exit-command-arg=${script}`,
+        ],
         ...shared,
       });
-      const message = await run.sync?.next();
-      assert.equal(message?.data, -1);
-      assert.match(message?.message ?? "", /ENOENT.*container\.pid/);
+      closeSync(descriptor);
+      assert.equal(await run.exitStatus(), 0);
+      const monitor = await run.monitorPid();
+      assert.equal(hasOpen(monitor, parked), false);
+      await run.ended();
+      assert.equal(readFileSync(holders, "utf8"), "0\n");
+    });
+
+    it("serves clients at the attach socket: output, stdin and its end", async (t) => {
+      const { scratch, ...shared } = await prepare(t);
+      const bundle = makeBundle(scratch, { args: ["cat"] });
+      const run = startConmon(scratch, {
+        bundle,
+        apiVersion: 1,
+        arguments: ["--full-attach", "--stdin"],
+        ...shared,
+      });
+      await run.created();
+      const client = sys.unixSocket("seqpacket");
+      sys.connectUnix(client, join(bundle.directory, "attach"));
+      await run.runtimeStart();
+      const sent = randomBytes(300_000);
+      const got: Buffer[] = [];
+      const end = new Promise<void>((resolve, reject) => {
+        let at = 0;
+        const buffer = Buffer.alloc(9000);
+        const readiness = new sys.Readiness(client, (events) => {
+          try {
+            while ((events & sys.WRITABLE) !== 0 && at < sent.length) {
+              const count = sys.send(client, sent, at, Math.min(30_000, sent.length - at));
+              if (count < 0) break;
+              at += count;
+              if (at === sent.length) sys.shutdownWrite(client);
+            }
+            const count = (events & sys.READABLE) === 0 ? -1 : sys.receive(client, buffer);
+            if (count > 0) got.push(Buffer.from(buffer.subarray(1, count)));
+            if (count === 0) {
+              readiness.close();
+              resolve();
+            } else readiness.watch(at < sent.length ? sys.READABLE | sys.WRITABLE : sys.READABLE);
+          } catch (error) {
+            readiness.close();
+            reject(error);
+          }
+        });
+        readiness.watch(sys.READABLE | sys.WRITABLE);
+      });
+      await inTime(end, "the end of what the client reads");
+      sys.close(client);
+      assert.ok(Buffer.concat(got).equals(sent), "the client got back what it sent");
+      // Complete before the client saw the end.
+      assert.ok(readOutput(readFileSync(run.paths.log), "stdout").equals(sent), "the log");
+      assert.equal(await run.exitStatus(), 0);
+      await run.ended();
+    });
+
+    it("reopens the log on request and loses nothing", async (t) => {
+      const { run } = await startWith(
+        t,
+        behaviours.runs(
+          "wait_for() { echo before; while [[ ! -e $bundle/go ]]; do sleep 0.05; done; echo after; }; wait_for",
+        ),
+      );
+      await run.created();
+      await textOf(run.paths.log, (text) => text.includes("before"));
+      renameSync(run.paths.log, `${run.paths.log}.away`);
+      const bundle = run.arguments.find((text) => text.startsWith("--bundle="))?.slice(9) ?? "";
+      writeFileSync(join(bundle, "ctl"), "2 0 0\n");
+      await appears(run.paths.log);
+      writeFileSync(join(bundle, "go"), "");
+      assert.equal(await run.exitStatus(), 0);
+      const [old, fresh] = [`${run.paths.log}.away`, run.paths.log].map((path) =>
+        readOutput(readFileSync(path), "stdout").toString(),
+      );
+      assert.deepEqual([old, fresh], ["before\n", "after\n"]);
       await run.ended();
     });
 
@@ -136,7 +244,6 @@ for (const mode of ["private", "shared"] as const) {
       const run = startConmon(scratch, { bundle, apiVersion: 1, ...shared });
       await run.created();
       await run.runtimeStart();
-      const { textOf } = await import("../support/waiting.ts");
       await textOf(run.paths.log, (text) => text.includes("ready"));
       process.kill(await run.monitorPid(), "SIGTERM");
       assert.equal(await run.exitStatus(), 9);

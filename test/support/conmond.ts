@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { conmondProgram, programPath } from "./programs.ts";
 import type { Scratch } from "./scratch.ts";
@@ -13,6 +13,8 @@ export interface Conmond {
   readonly pid: number;
   /** Its own log so far. */
   log(): string;
+  /** Resolves when its log holds the text. */
+  logged(text: string): Promise<void>;
   /** Sends a signal and waits for the end. */
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
@@ -20,11 +22,14 @@ export interface Conmond {
 /** Starts a shared conmond; resolves when it listens. It is stopped at the end of the test. */
 export async function startConmond(
   scratch: Scratch,
-  options: { readonly arguments?: readonly string[] } = {},
+  options: { readonly arguments?: readonly string[]; readonly openFiles?: number } = {},
 ): Promise<Conmond> {
   const socket = scratch.path(`${scratch.uniqueName()}.sock`);
   const args = [conmondProgram, "--socket", socket, ...(options.arguments ?? [])];
-  const child = spawn(process.execPath, args, {
+  // The limit of descriptors is set by a shell, which then becomes conmond.
+  const limit = options.openFiles === undefined ? "true" : `ulimit -n ${options.openFiles}`;
+  const command = ["-c", `${limit}; exec "$@"`, "sh", process.execPath, ...args];
+  const child = spawn("/bin/sh", command, {
     cwd: scratch.directory,
     env: {
       PATH: programPath,
@@ -35,21 +40,37 @@ export async function startConmond(
     stdio: ["ignore", "pipe", "pipe"],
   });
   let log = "";
+  let onLog = (): void => {};
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text) => {
       log += text;
+      onLog();
     });
   }
   const ended = once(child, "exit");
   const early = ended.then(() => {
     throw new Error(`conmond ended before it listened: ${log}`);
   });
-  const stop = (signal: NodeJS.Signals = "SIGTERM") => end(child, ended, signal);
+  const stop = async (signal: NodeJS.Signals = "SIGTERM"): Promise<void> => {
+    await end(child, ended, signal);
+    // Who is killed cannot tidy up; who is asked to leave has to.
+    if (signal === "SIGKILL") rmSync(socket, { force: true });
+  };
   scratch.atEnd(() => stop());
   early.catch(() => {}); // Once it listens, an end is no fault of the start any more.
   await Promise.race([listens(socket), early]);
   if (child.pid === undefined) throw new Error("conmond has no pid");
-  return { socket, pid: child.pid, log: () => log, stop };
+  const logged = (text: string): Promise<void> =>
+    inTime(
+      new Promise((resolve) => {
+        onLog = () => {
+          if (log.includes(text)) resolve();
+        };
+        onLog();
+      }),
+      () => `"${text}" in conmond's log: ${log}`,
+    );
+  return { socket, pid: child.pid, log: () => log, logged, stop };
 }
 
 async function end(child: ChildProcess, ended: Promise<unknown>, signal: NodeJS.Signals) {

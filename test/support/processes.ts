@@ -87,3 +87,11 @@ function ifStillThere<T>(pid: number, look: () => T): T | undefined {
     throw error;
   }
 }
+
+/** Whether a process has a file open. */
+export function hasOpen(pid: number, path: string): boolean {
+  const descriptors = ifStillThere(pid, () => readdirSync(`/proc/${pid}/fd`)) ?? [];
+  return descriptors.some(
+    (fd) => ifStillThere(pid, () => readlinkSync(`/proc/${pid}/fd/${fd}`)) === path,
+  );
+}

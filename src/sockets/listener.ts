@@ -12,8 +12,10 @@ const CONNECTIONS_PER_TURN = 64;
 /** How many waiting connections are turned away at the end: more than can be waiting. */
 const MOST_WAITING = 1024;
 
-/** Whom a {@link Listener} tells. */
+/** For whom a {@link Listener} listens, and whom it tells. */
 export interface ListenerEvents {
+  /** Who connects, for messages: "attach client", "shim". */
+  readonly client: string;
   /** Takes over a connected descriptor. */
   onConnection(fd: number): void;
   /** `kind` is one of a few fixed names. */
@@ -93,13 +95,16 @@ export class Listener {
   #pause(cause: Error): void {
     this.#readiness.watch(0);
     const exhausted = EXHAUSTED.some((code) => sys.isSystemError(cause, code));
-    const outlook = exhausted ? "trying again" : "no more clients can attach";
-    const error = new Error(`Failed to accept an attach client: ${cause.message}; ${outlook}`, {
-      cause,
-    });
-    this.#events.onFault("attach client not accepted", error);
+    const { client } = this.#events;
+    const outlook = exhausted ? "trying again" : `no ${client} can connect any more`;
+    const error = new Error(
+      `Failed to accept a connection (${client}): ${cause.message}; ${outlook}`,
+      {
+        cause,
+      },
+    );
+    this.#events.onFault(`${client} not accepted`, error);
     if (!exhausted) return;
     this.#timer = setTimeout(() => this.retry(), RETRY_MILLISECONDS);
-    this.#timer.unref();
   }
 }

@@ -1,0 +1,191 @@
+/** conmond goes, the container stays: what the next conmond makes of it. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { readOutput } from "../../src/logging/read/cri-records.ts";
+import * as sys from "../../src/sys/mod.ts";
+import { makeBundle } from "../support/bundle.ts";
+import { type ConmonRun, startConmon } from "../support/conmon.ts";
+import { startConmond } from "../support/conmond.ts";
+import { hasOpen } from "../support/processes.ts";
+import { unlessRootWith } from "../support/programs.ts";
+import { makeScratch, type Scratch } from "../support/scratch.ts";
+import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
+import { appears, PATIENCE, textOf } from "../support/waiting.ts";
+
+const skip = unlessRootWith("runc", "busybox");
+
+/**
+ * What `look` finds. The kernel tells nobody but parents of a child's start, and nobody at all of a
+ * descriptor's: so this has to look again and again.
+ */
+async function eventually<T>(look: () => T | undefined | false, what: string): Promise<T> {
+  for (const end = Date.now() + PATIENCE; Date.now() < end; ) {
+    const found = look();
+    if (found !== undefined && found !== false) return found;
+    await new Promise(setImmediate);
+  }
+  throw new Error(`waited in vain for ${what}`);
+}
+
+/** The private conmond of a monitor, as soon as there is one other than `last`. */
+function privateConmond(monitor: number, last = 0): Promise<number> {
+  return eventually(() => {
+    const children = readFileSync(`/proc/${monitor}/task/${monitor}/children`, "latin1").trim();
+    return children
+      .split(" ")
+      .map(Number)
+      .find((pid) => pid !== last && isPrivate(pid));
+  }, `a private conmond of process ${monitor}`);
+}
+
+function isPrivate(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("\0--private\0");
+  } catch {
+    return false; // It has ended since it was listed.
+  }
+}
+
+/** A container that says "ready", and "done" with status 7 once it has been sent SIGTERM. */
+async function startWaiting(scratch: Scratch, conmond?: string): Promise<ConmonRun> {
+  const bundle = makeBundle(scratch, {
+    args: ["sh", "-c", "trap 'echo done; exit 7' TERM; echo ready; while :; do sleep 0.1; done"],
+  });
+  const settings = { bundle, apiVersion: 1, arguments: ["--full-attach"] };
+  const run = startConmon(scratch, conmond === undefined ? settings : { ...settings, conmond });
+  await run.created();
+  await run.runtimeStart();
+  await textOf(run.paths.log, (text) => text.includes("ready"));
+  return run;
+}
+
+async function finish(run: ConmonRun): Promise<void> {
+  process.kill(await run.monitorPid(), "SIGTERM");
+  assert.equal(await run.exitStatus(), 7);
+  await run.ended();
+  assert.equal(readOutput(readFileSync(run.paths.log), "stdout").toString(), "ready\ndone\n");
+  assert.deepEqual(run.sync?.lines.length, 1, "the pid is reported once");
+}
+
+describe("when conmond is killed", { skip }, () => {
+  it("a private one is replaced, and the container goes on to its end", async (t) => {
+    const scratch = makeScratch(t);
+    const run = await startWaiting(scratch);
+    let conmond = 0;
+    for (let i = 0; i < 3; i++) {
+      conmond = await privateConmond(await run.monitorPid(), conmond);
+      process.kill(conmond, "SIGKILL");
+    }
+    await finish(run);
+  });
+
+  it("a shared one is replaced by private ones", async (t) => {
+    const scratch = makeScratch(t);
+    const conmond = await startConmond(scratch);
+    const runs = await Promise.all([
+      startWaiting(scratch, conmond.socket),
+      startWaiting(scratch, conmond.socket),
+    ]);
+    await conmond.stop("SIGKILL");
+    await Promise.all(runs.map(finish));
+  });
+
+  it("an attached client stays connected and gets what comes later", async (t) => {
+    const scratch = makeScratch(t);
+    const conmond = await startConmond(scratch);
+    const run = await startWaiting(scratch, conmond.socket);
+    const bundle = run.arguments.find((text) => text.startsWith("--bundle="))?.slice(9) ?? "";
+    const client = sys.unixSocket("seqpacket");
+    sys.connectUnix(client, join(bundle, "attach"));
+    const monitor = await run.monitorPid();
+    const before = readdirSync(`/proc/${monitor}/fd`).length;
+    // It is safe from then on: the shim has the client's descriptor as well.
+    await eventually(
+      () => readdirSync(`/proc/${monitor}/fd`).length > before,
+      "the client's descriptor with the shim",
+    );
+    await conmond.stop("SIGKILL");
+    await finish(run);
+    const buffer = Buffer.alloc(100);
+    assert.equal(buffer.toString("latin1", 1, sys.receive(client, buffer)), "done\n");
+    assert.equal(sys.receive(client, buffer), 0);
+    sys.close(client);
+  });
+
+  it("the runtime's file and the exit directory may be away just then", async (t) => {
+    const scratch = makeScratch(t);
+    const go = scratch.path("go");
+    const runtime = makeStandInRuntime(
+      scratch,
+      behaviours.runs(
+        `wait_for() { while [[ ! -e ${go} ]]; do sleep 0.05; done; exit 5; }; wait_for`,
+      ),
+    );
+    const run = startConmon(scratch, {
+      bundle: makeBundle(scratch, { args: ["true"] }),
+      runtime: runtime.path,
+      apiVersion: 1,
+    });
+    await run.created();
+    const monitor = await run.monitorPid();
+    const exits = run.paths.exitDirectory;
+    renameSync(runtime.path, `${runtime.path}.away`);
+    renameSync(exits, `${exits}.away`);
+    const first = await privateConmond(monitor);
+    process.kill(first, "SIGKILL");
+    const next = await privateConmond(monitor, first);
+    // Once it has opened the log again it has read the options and will not look at them any more.
+    await eventually(() => hasOpen(next, run.paths.log), "the next conmond to open the log");
+    renameSync(`${exits}.away`, exits);
+    renameSync(`${runtime.path}.away`, runtime.path);
+    writeFileSync(go, "");
+    assert.equal(await run.exitStatus(), 5);
+    await run.ended();
+  });
+
+  it("an exit command that has been started is not started again", async (t) => {
+    const scratch = makeScratch(t);
+    const [log, go] = [scratch.path("exit-command.log"), scratch.path("exit-command.go")];
+    const script = `echo run >>${log}; while [ ! -e ${go} ]; do sleep 0.05; done`;
+    const run = startConmon(scratch, {
+      bundle: makeBundle(scratch, { args: ["true"] }),
+      runtime: makeStandInRuntime(scratch, behaviours.fails("no")).path,
+      apiVersion: 1,
+      arguments: [
+        "--exit-command=/bin/sh",
+        "--exit-command-arg=-c",
+        `--exit-command-arg=${script}`,
+      ],
+    });
+    assert.equal((await run.sync?.next())?.message, "no");
+    await appears(log);
+    const monitor = await run.monitorPid();
+    const first = await privateConmond(monitor);
+    process.kill(first, "SIGKILL");
+    await privateConmond(monitor, first);
+    writeFileSync(go, "");
+    await run.ended();
+    assert.equal(readFileSync(log, "utf8"), "run\n");
+    assert.equal(run.sync?.lines.length, 1, "the failure is reported once");
+    assert.equal(existsSync(run.paths.exitFile), false);
+  });
+});
+
+describe("a shared conmond without descriptors", { skip }, () => {
+  it("says so once instead of spinning, and serves again when there are some", async (t) => {
+    const scratch = makeScratch(t);
+    const conmond = await startConmond(scratch, { openFiles: 40 });
+    const clients = Array.from({ length: 60 }, () => {
+      const fd = sys.unixSocket("seqpacket");
+      sys.connectUnix(fd, conmond.socket);
+      return fd;
+    });
+    await conmond.logged("Failed to accept");
+    clients.forEach(sys.close);
+    const run = await startWaiting(scratch, conmond.socket);
+    assert.equal(conmond.log().match(/Failed to accept/g)?.length, 1);
+    await finish(run);
+  });
+});
