@@ -1,6 +1,13 @@
 /** conmond goes, the container stays: what the next conmond makes of it. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
@@ -46,6 +53,13 @@ function isPrivate(pid: number): boolean {
   } catch {
     return false; // It has ended since it was listed.
   }
+}
+
+/** How many sockets a process has open. */
+function socketsOf(pid: number): number {
+  const descriptors = readdirSync(`/proc/${pid}/fd`);
+  return descriptors.filter((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith("socket:"))
+    .length;
 }
 
 /** A container that says "ready", and "done" with status 7 once it has been sent SIGTERM. */
@@ -97,15 +111,12 @@ describe("when conmond is killed", { skip }, () => {
     const conmond = await startConmond(scratch);
     const run = await startWaiting(scratch, conmond.socket);
     const bundle = run.arguments.find((text) => text.startsWith("--bundle="))?.slice(9) ?? "";
+    const monitor = await run.monitorPid();
+    const before = socketsOf(monitor);
     const client = sys.unixSocket("seqpacket");
     sys.connectUnix(client, join(bundle, "attach"));
-    const monitor = await run.monitorPid();
-    const before = readdirSync(`/proc/${monitor}/fd`).length;
     // It is safe from then on: the shim has the client's descriptor as well.
-    await eventually(
-      () => readdirSync(`/proc/${monitor}/fd`).length > before,
-      "the client's descriptor with the shim",
-    );
+    await eventually(() => socketsOf(monitor) > before, "the client's descriptor with the shim");
     await conmond.stop("SIGKILL");
     await finish(run);
     const buffer = Buffer.alloc(100);

@@ -13,10 +13,20 @@ const GARBAGE = Buffer.from(Array.from({ length: 256 * 255 }, (_, i) => 255 - (i
 
 /** Behaviours of runtimes, mostly bad ones. */
 export const behaviours = {
-  /** Does its job: the command, as bash reads it, is the container's process from then on. */
-  runs: (command: string): Behaviour => `
-${command} &
+  /**
+   * Does its job: the commands, as bash reads them, are the container's process from then on. They
+   * begin when the runtime has ended: of a child that ends earlier bash itself would get the status.
+   */
+  runs: (commands: string): Behaviour => `
+gate=$calls/.gate-$$
+mkfifo "$gate"
+{
+  read -r _ <"$gate"
+  ${commands}
+} &
 printf '%s' "$!" >"$pid_file"
+exec 9>"$gate"
+rm "$gate"
 exit 0`,
 
   /** The container's process has ended when the runtime does; its parent was the runtime. */

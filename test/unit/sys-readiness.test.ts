@@ -7,7 +7,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { spawn } from "node-pty";
 import * as sys from "../../src/sys/mod.ts";
 
-const { DISCONNECT, READABLE, Readiness, WRITABLE } = sys;
+const { DISCONNECT, HANGUP, READABLE, Readiness, WRITABLE } = sys;
 const door = new URL("../../src/sys/mod.ts", import.meta.url).href;
 const byte = new Uint8Array(1);
 
@@ -103,6 +103,19 @@ describe("Readiness", () => {
     watcher.readiness.close();
     sys.close(here);
     sys.close(there);
+  });
+
+  test("tells a hang-up only when both directions of a connection have ended", async () => {
+    const [here, there] = sys.unixSocketPair("seqpacket");
+    const watcher = new Watcher(here);
+    watcher.readiness.watch(HANGUP);
+    sys.shutdownWrite(there);
+    await severalTurns();
+    assert.deepEqual(watcher.told, []);
+    sys.close(there);
+    assert.equal(await watcher.next(), HANGUP);
+    watcher.readiness.close();
+    sys.close(here);
   });
 
   test("tells when the other end of a socket has gone", async () => {
@@ -312,12 +325,16 @@ describe("Readiness", () => {
     assert.throws(() => new Readiness(event, undefined as unknown as () => void), TypeError);
     assert.throws(() => (Readiness as unknown as () => void)(), TypeError);
     const readiness = new Readiness(event, () => {});
-    for (const events of [-1, 8, 1.5, Number.NaN]) {
-      assert.throws(() => readiness.watch(events), RangeError);
+    try {
+      for (const events of [-1, 16, 1.5, Number.NaN]) {
+        assert.throws(() => readiness.watch(events), RangeError);
+      }
+      assert.throws(() => readiness.watch.call({} as sys.Readiness, READABLE), TypeError);
+    } finally {
+      // One that was left watching would keep the whole file from ending.
+      readiness.close();
+      sys.close(event);
     }
-    assert.throws(() => readiness.watch.call({} as sys.Readiness, READABLE), TypeError);
-    readiness.close();
-    sys.close(event);
   });
 
   test("runs ticks and microtasks after each callback, before the next one", async () => {
