@@ -2,16 +2,17 @@
  * The container's streams: what it writes goes to the logs and then to the attached
  * clients, what clients send goes to its stdin.
  */
-import { AttachServer } from "../attach/mod.ts";
+import { AttachServer, ControlFifos } from "../attach/mod.ts";
 import type { Sink, StreamName } from "../logging/sink.ts";
 import type { ShimConnection } from "../shim/connection.ts";
 import { SLOT } from "../shim/messages.ts";
 import * as sys from "../sys/mod.ts";
 import type { CheckedOptions } from "./checks.ts";
+import { ContainerTerminal } from "./container-terminal.ts";
 import { CLIENTS_MAX, ClientDeposit, DEPOSIT } from "./deposit.ts";
 import { StandardInput } from "./input.ts";
 import { openSinks } from "./open-sinks.ts";
-import { OutputStream } from "./output.ts";
+import { type Output, OutputStream } from "./output.ts";
 import type { OwnMessages } from "./own-messages.ts";
 import { StartupText } from "./startup-text.ts";
 
@@ -25,9 +26,11 @@ export class ContainerIo {
   readonly #messages: OwnMessages;
   readonly #sinks: Sink[];
   readonly #clock: sys.WallClock = { seconds: 0, nanoseconds: 0 };
-  #outputs: OutputStream[] = [];
-  #input: StandardInput | undefined;
+  readonly #input: StandardInput | undefined;
+  readonly #terminal: ContainerTerminal | undefined;
+  #outputs: Output[] = [];
   #attach: AttachServer | undefined;
+  #fifos: ControlFifos | undefined;
   #startup: StartupText | undefined;
 
   /** @throws ConmonError when a log cannot be opened */
@@ -35,42 +38,39 @@ export class ContainerIo {
     this.#options = options;
     this.#connection = connection;
     this.#messages = messages;
+    if (options.terminal) this.#terminal = this.#makeTerminal();
+    if (options.terminal || options.stdin) this.#input = this.#makeInput();
     this.#sinks = openSinks(options.logs, messages);
   }
 
-  /** Makes the attach socket, or takes it over with its clients. */
-  openAttach(bundle: string, inherited: Map<number, number>): void {
-    const clients = [...inherited].filter(([slot]) => slot >= DEPOSIT.firstClient);
-    for (const [slot] of clients) inherited.delete(slot);
-    const deposit = new ClientDeposit(this.#connection, new Map(clients));
-    const settings = {
-      bundle,
-      fullAttach: this.#options.fullAttach,
-      socketDirectory: this.#options.socketDir,
-      linkName: this.#options.cuuid,
-      maxClients: CLIENTS_MAX,
-      onInput: (data: Uint8Array) => this.#input?.write(data) ?? true,
-      onInputEnd: () => {
-        if (!this.#options.leaveStdinOpen) this.#input?.end();
-      },
-      onFault: (error: Error) => this.#messages.warn(error.message),
-      onClientsChanged: (added: number | undefined, removed: number | undefined) => {
-        if (added !== undefined) deposit.add(added);
-        if (removed !== undefined) deposit.remove(removed);
-      },
-    };
-    const listener = inherited.get(DEPOSIT.listener);
-    inherited.delete(DEPOSIT.listener);
-    if (listener === undefined) {
-      this.#attach = AttachServer.open(settings);
-      this.#connection.keep(DEPOSIT.listener, this.#attach.listenerFd);
-    } else {
-      this.#attach = AttachServer.adopt(
-        listener,
-        clients.map(([, fd]) => fd),
-        settings,
-      );
-    }
+  /**
+   * Makes the attach socket and the control fifos in the bundle, or takes them over.
+   *
+   * @throws Error naming the one that cannot be made and the reason
+   */
+  openBundle(bundle: string, inherited: Map<number, number>): void {
+    this.#openAttach(bundle, inherited);
+    this.#openFifos(bundle, inherited);
+  }
+
+  /**
+   * Makes the console socket, for a container with a terminal.
+   *
+   * @returns its path
+   * @throws Error that names it and the reason
+   */
+  openConsole(directory: string): string | undefined {
+    return this.#terminal?.listen(directory);
+  }
+
+  /** Takes over the terminal, or the console socket while it has not come yet. */
+  adoptTerminal(descriptors: Map<number, number>, consolePath: string): void {
+    this.#terminal?.adopt(descriptors, consolePath);
+  }
+
+  /** Whether a container with a terminal has it: the runtime has ended and sends nothing any more. */
+  hasTerminal(): boolean {
+    return this.#terminal?.receive() ?? false;
   }
 
   /**
@@ -86,15 +86,19 @@ export class ContainerIo {
       return fd;
     };
     const stdin = take(SLOT.stdin);
-    if (stdin !== undefined) this.#input = this.#openInput(stdin);
+    if (stdin !== undefined) this.#input?.connect(stdin);
+    // It was closed while another conmond served the session.
+    else if (!this.#options.terminal) this.#input?.close();
     for (const [name, slot] of [
       ["stdout", SLOT.stdout],
       ["stderr", SLOT.stderr],
     ] as const) {
       const fd = take(slot);
-      if (fd !== undefined) this.#outputs.push(this.#openOutput(name, fd, slot));
+      if (fd === undefined) continue;
+      const output = this.#openOutput(name, fd, slot);
+      this.#outputs.push(output);
+      output.start();
     }
-    for (const output of this.#outputs) output.start();
   }
 
   /** What came on stderr so far is the container's: logs it. */
@@ -128,6 +132,8 @@ export class ContainerIo {
     for (const output of this.#outputs) output.drain();
     for (const output of this.#outputs) output.close();
     this.#outputs = [];
+    this.#terminal?.drain();
+    this.#terminal?.close();
     this.#input?.close();
   }
 
@@ -142,10 +148,14 @@ export class ContainerIo {
   }
 
   /**
-   * Closes the attached clients and removes the socket. Clients that have everything
-   * are closed before this returns; it resolves when the slow ones are done as well.
+   * Ends what callers and clients can reach: fifos, console socket, attach socket. Clients that have
+   * everything are closed before this returns; it resolves when the slow ones are done as well.
    */
-  detachClients(): Promise<void> {
+  detach(): Promise<void> {
+    this.#fifos?.close();
+    this.#fifos?.remove();
+    this.#fifos = undefined;
+    this.#terminal?.close();
     const finished = this.#attach?.finish(CLIENT_GRACE_MS) ?? Promise.resolve();
     this.#attach?.removeSocket();
     return finished;
@@ -155,27 +165,99 @@ export class ContainerIo {
     this.#attach?.removeLink();
   }
 
-  /** Closes what is left open; files that were made for clients are removed. */
+  /** Closes what is left open, and leaves what has a name to the conmond that comes next. */
   close(): void {
     for (const output of this.#outputs) output.close();
+    this.#fifos?.close();
+    this.#terminal?.release();
     this.#input?.close();
     this.#attach?.close();
     for (const sink of this.#sinks) sink.close();
   }
 
-  #openInput(fd: number): StandardInput {
-    return new StandardInput(fd, {
-      onDrained: () => this.#attach?.resumeInput(),
-      onClosed: (error) => {
-        // The shim's copy would keep the container from seeing the end.
-        this.#connection.drop(SLOT.stdin);
-        if (error)
-          this.#messages.warn(`Failed to write to the container's stdin: ${error.message}`);
+  #openAttach(bundle: string, inherited: Map<number, number>): void {
+    const clients = [...inherited].filter(([slot]) => slot >= DEPOSIT.firstClient);
+    for (const [slot] of clients) inherited.delete(slot);
+    const deposit = new ClientDeposit(this.#connection, new Map(clients));
+    const settings = {
+      bundle,
+      fullAttach: this.#options.fullAttach,
+      socketDirectory: this.#options.socketDir,
+      linkName: this.#options.cuuid,
+      maxClients: CLIENTS_MAX,
+      onInput: (data: Uint8Array) => this.#input?.write(data) ?? true,
+      onInputEnd: () => {
+        if (!this.#options.leaveStdinOpen) this.#input?.end();
       },
+      onFault: (error: Error) => this.#messages.warn(error.message),
+      onClientsChanged: (added: number | undefined, removed: number | undefined) => {
+        if (added !== undefined) deposit.add(added);
+        if (removed !== undefined) deposit.remove(removed);
+      },
+    };
+    const listener = inherited.get(DEPOSIT.listener);
+    inherited.delete(DEPOSIT.listener);
+    if (listener === undefined) {
+      this.#attach = AttachServer.open(settings);
+      this.#connection.keep(DEPOSIT.listener, this.#attach.listenerFd);
+    } else {
+      this.#attach = AttachServer.adopt(
+        listener,
+        clients.map(([, fd]) => fd),
+        settings,
+      );
+    }
+  }
+
+  #openFifos(bundle: string, inherited: Map<number, number>): void {
+    const settings = {
+      bundle,
+      onResize: (rows: number, columns: number) => {
+        if (this.#terminal === undefined) this.#messages.debug("There is no terminal to resize");
+        this.#terminal?.resize(rows, columns);
+      },
+      onReopen: () => this.reopenLogs(),
+      onFault: (error: Error) => this.#messages.warn(error.message),
+    };
+    const [ctl, winsz] = [inherited.get(DEPOSIT.ctl), inherited.get(DEPOSIT.winsz)];
+    if (ctl !== undefined && winsz !== undefined) {
+      inherited.delete(DEPOSIT.ctl);
+      inherited.delete(DEPOSIT.winsz);
+      this.#fifos = ControlFifos.adopt({ ctl, winsz }, settings);
+      return;
+    }
+    this.#fifos = ControlFifos.open(settings);
+    this.#connection.keep(DEPOSIT.ctl, this.#fifos.descriptors.ctl);
+    this.#connection.keep(DEPOSIT.winsz, this.#fifos.descriptors.winsz);
+  }
+
+  #makeTerminal(): ContainerTerminal {
+    return new ContainerTerminal(this.#connection, {
+      onTerminal: (input) => this.#input?.connect(input),
+      onData: (stream, data) => this.#onOutput(stream, data),
+      onEnd: (_stream, error) => {
+        if (error)
+          this.#messages.error(`Failed to read the container's terminal: ${error.message}`);
+      },
+      onFault: (error) => this.#messages.warn(error.message),
     });
   }
 
-  #openOutput(name: StreamName, fd: number, slot: number): OutputStream {
+  #makeInput(): StandardInput {
+    const isTerminal = this.#options.terminal;
+    const events = {
+      onDrained: () => this.#attach?.resumeInput(),
+      onClosed: (error?: Error) => {
+        // The shim's copy would keep the container from seeing the end.
+        if (!isTerminal) this.#connection.drop(SLOT.stdin);
+        if (error)
+          this.#messages.warn(`Failed to write to the container's stdin: ${error.message}`);
+      },
+    };
+    return new StandardInput(events, isTerminal);
+  }
+
+  #openOutput(name: StreamName, fd: number, slot: number): Output {
     return new OutputStream(name, fd, {
       onData: (stream, data) => this.#onOutput(stream, data),
       onEnd: (stream, error) => {

@@ -8,6 +8,10 @@ export const DEPOSIT = {
   listener: SLOT.free + 1,
   ctl: SLOT.free + 2,
   winsz: SLOT.free + 3,
+  notify: SLOT.free + 4,
+  consoleListener: SLOT.free + 5,
+  consoleConnection: SLOT.free + 6,
+  terminal: SLOT.free + 7,
   firstClient: SLOT.free + 16,
 } as const;
 

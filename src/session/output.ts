@@ -18,8 +18,29 @@ export interface OutputEvents {
   onEnd(stream: StreamName, error?: Error): void;
 }
 
+/** Something that the container's output is read from. */
+export interface Output {
+  readonly name: StreamName;
+  start(): void;
+  /** Takes what is there at this moment, and no more. */
+  drain(): void;
+  close(): void;
+}
+
+/**
+ * Reads once into the shared buffer and hands the data on.
+ *
+ * @returns the bytes read; 0 at the end; -1 when there is nothing just now
+ * @throws a system error
+ */
+export function readOnce(fd: number, most: number, onData: (data: Uint8Array) => void): number {
+  const count = sys.read(fd, shared, 0, Math.min(most, READ_SIZE));
+  if (count > 0) onData(shared.subarray(0, count));
+  return count;
+}
+
 /** Owns our end of one of the container's output pipes. */
-export class OutputStream {
+export class OutputStream implements Output {
   readonly name: StreamName;
   readonly fd: number;
   readonly #events: OutputEvents;
@@ -38,10 +59,7 @@ export class OutputStream {
     if (!this.#closed) this.#readiness.watch(sys.READABLE);
   }
 
-  /**
-   * Takes what is in the pipe at this moment, and no more: somebody may hold the other
-   * end open and write for ever.
-   */
+  /** Somebody may hold the other end open and write for ever: hence no more than is there now. */
   drain(): void {
     if (this.#closed) return;
     for (let left = sys.bytesReadable(this.fd); left > 0 && !this.#closed; ) {
@@ -63,13 +81,12 @@ export class OutputStream {
     if (this.#closed) return 0;
     let count: number;
     try {
-      count = sys.read(this.fd, shared, 0, Math.min(most, READ_SIZE));
+      count = readOnce(this.fd, most, (data) => this.#events.onData(this.name, data));
     } catch (error) {
       this.close();
       this.#events.onEnd(this.name, error as Error);
       return 0;
     }
-    if (count > 0) this.#events.onData(this.name, shared.subarray(0, count));
     if (count === 0) {
       this.close();
       this.#events.onEnd(this.name);

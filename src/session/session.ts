@@ -4,12 +4,12 @@
  * Everything is an event: the shim tells of processes and signals. The order of the
  * methods is the order of a session's life.
  */
-import { accessSync, constants, readFileSync, realpathSync } from "node:fs";
+import { constants } from "node:os";
 import { getSystemErrorMap } from "node:util";
-import { ControlFifos } from "../attach/mod.ts";
 import type { ShimConnection, ShimEvents } from "../shim/connection.ts";
 import type { Context } from "../shim/context.ts";
 import {
+  describeEnding,
   type Ending,
   exitStatus,
   type Hello,
@@ -19,31 +19,36 @@ import {
   SLOT,
 } from "../shim/messages.ts";
 import * as sys from "../sys/mod.ts";
-import { type CheckedOptions, checkOptions } from "./checks.ts";
+import { Alarm, monotonicSeconds } from "./alarm.ts";
+import { CallerPipe } from "./caller-pipe.ts";
+import type { CheckedOptions } from "./checks.ts";
+import { readCommandLine } from "./command-line.ts";
 import { ContainerIo } from "./container-io.ts";
 import { DEPOSIT } from "./deposit.ts";
+import { checkDirectories } from "./directories.ts";
 import { ConmonError } from "./errors.ts";
 import { writeAtomically, writeExitFiles } from "./exit-report.ts";
-import { type Build, helpText, versionText } from "./help.ts";
+import type { Build } from "./help.ts";
 import { Journal } from "./journal.ts";
-import { parseOptions } from "./options.ts";
 import type { OwnMessages } from "./own-messages.ts";
+import { readPid } from "./pidfile.ts";
 import { runtimeCommand } from "./runtime-command.ts";
+import { StartGate } from "./start-gate.ts";
 import { encodeSyncMessage, syncKey } from "./sync-message.ts";
-import { SyncPipe } from "./sync-pipe.ts";
 import { refuseUnsupported } from "./unsupported.ts";
 
 /**
  * - `checking`: the options; nothing has been made yet
+ * - `awaiting`: the caller attaches before the runtime is started
  * - `starting`: the runtime runs
  * - `running`: the container process is known
  * - `ending`: it has ended (or was never made) and this is being told
  * - `leaving`: only the exit command and the shim's leave are outstanding
  */
-type Phase = "checking" | "starting" | "running" | "ending" | "leaving";
+type Phase = "checking" | "awaiting" | "starting" | "running" | "ending" | "leaving";
 
-/** Node.js takes a longer time for none at all. About 24 days. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** What `--timeout` is told as. */
+const TIMED_OUT = "command timed out";
 
 /** What a session needs from the conmond that it is part of. */
 export interface SessionSettings {
@@ -62,16 +67,17 @@ export class Session implements ShimEvents {
   #phase: Phase = "checking";
   #options: CheckedOptions | undefined;
   #io: ContainerIo | undefined;
-  #fifos: ControlFifos | undefined;
   #journal: Journal | undefined;
-  #syncPipe: SyncPipe | undefined;
+  #syncPipe: CallerPipe | undefined;
+  #startGate: StartGate | undefined;
+  #timeLimit: Alarm | undefined;
   /** A signal that came when there was no process yet to hand it to. */
   #heldSignal = 0;
   /** The caller's status once all is over. */
   #status = 0;
   #clientsDetached: Promise<void> = Promise.resolve();
   #onInheritedClosed: (() => void) | undefined;
-  #exitDelay: NodeJS.Timeout | undefined;
+  #exitDelay: Alarm | undefined;
   /** Of the shim; known from its hello on. */
   #shimPid = 0;
   #closed = false;
@@ -90,9 +96,7 @@ export class Session implements ShimEvents {
 
   onHello(hello: Hello, context: Context, descriptors: Map<number, number>): void {
     this.#guard(() => {
-      const syncFd = descriptors.get(SLOT.syncPipe);
-      descriptors.delete(SLOT.syncPipe);
-      if (syncFd !== undefined) this.#syncPipe = new SyncPipe(syncFd);
+      this.#syncPipe = takePipe(descriptors, SLOT.syncPipe);
       this.#heldSignal = hello.unheededSignal;
       this.#shimPid = hello.shimPid;
       try {
@@ -110,7 +114,7 @@ export class Session implements ShimEvents {
       if (options === undefined) return;
       refuseUnsupported(options);
       checkDirectories(options);
-      this.#prepare(options, descriptors);
+      this.#prepare(options, context, descriptors);
       if (options.conmonPidfile !== undefined) {
         writeAtomically(options.conmonPidfile, String(hello.shimPid));
       }
@@ -121,32 +125,20 @@ export class Session implements ShimEvents {
       this.#refuse(error as Error);
       return;
     }
-    this.#start();
+    this.#connection.release(this.#isPassthrough());
+    this.#messages.callerLeft();
+    this.#start(descriptors);
   }
 
-  /**
-   * Undefined: `--help` or `--version` has been answered. For a container that is there already the
-   * runtime's file does not matter: an upgrade may be replacing it just now.
-   */
+  /** Undefined: `--help` or `--version` has been answered. */
   #readOptions(hello: Hello, context: Context): CheckedOptions | undefined {
-    if (context.undecodable !== undefined) {
-      throw new ConmonError(
-        `option parsing failed: argument ${context.undecodable} is not valid UTF-8`,
-        { prefix: "conmon: " },
-      );
-    }
-    const given = parseOptions(context.arguments);
-    if (given.help || given.version) {
-      this.#connection.tell("stdout", given.help ? helpText() : versionText(this.#settings.build));
+    const read = readCommandLine(context, this.#settings.build, hello.released);
+    if ("answer" in read) {
+      this.#connection.tell("stdout", read.answer);
       this.#leave(0);
       return undefined;
     }
-    const options = checkOptions(given, {
-      workingDirectory: context.workingDirectory,
-      variables: context.environment,
-      isExecutable: (path) => hello.released || canAccess(path, constants.X_OK),
-      realPath,
-    });
+    const { options } = read;
     if (options.sync !== hello.sync) {
       throw new ConmonError("conmon and conmond do not agree on --sync: are both of one version?");
     }
@@ -158,42 +150,22 @@ export class Session implements ShimEvents {
   }
 
   /** Opens everything that the container will need. What fails here the caller can still read on its stderr. */
-  #prepare(options: CheckedOptions, descriptors: Map<number, number>): void {
+  #prepare(options: CheckedOptions, context: Context, descriptors: Map<number, number>): void {
     this.#io = new ContainerIo(options, this.#connection, this.#messages);
     const bundle = options.launch.bundle;
-    if (bundle !== undefined) {
-      this.#io.openAttach(bundle, descriptors);
-      this.#openFifos(bundle, descriptors);
-    }
-    this.#journal = this.#openJournal(descriptors);
+    if (bundle !== undefined && !this.#isPassthrough()) this.#io.openBundle(bundle, descriptors);
+    const inherited = descriptors.get(DEPOSIT.journal);
+    descriptors.delete(DEPOSIT.journal);
+    this.#journal = inherited === undefined ? Journal.create() : Journal.adopt(inherited);
+    if (inherited !== undefined) return;
+    this.#connection.keep(DEPOSIT.journal, this.#journal.fd);
+    const consolePath = this.#io.openConsole(context.environment.get("TMPDIR") || "/tmp");
+    if (consolePath !== undefined) this.#journal.consolePath = consolePath;
   }
 
-  #openFifos(bundle: string, inherited: Map<number, number>): void {
-    const settings = {
-      bundle,
-      onResize: () => this.#messages.debug("There is no terminal to resize"),
-      onReopen: () => this.#io?.reopenLogs(),
-      onFault: (error: Error) => this.#messages.warn(error.message),
-    };
-    const [ctl, winsz] = [inherited.get(DEPOSIT.ctl), inherited.get(DEPOSIT.winsz)];
-    if (ctl !== undefined && winsz !== undefined) {
-      inherited.delete(DEPOSIT.ctl);
-      inherited.delete(DEPOSIT.winsz);
-      this.#fifos = ControlFifos.adopt({ ctl, winsz }, settings);
-      return;
-    }
-    this.#fifos = ControlFifos.open(settings);
-    this.#connection.keep(DEPOSIT.ctl, this.#fifos.descriptors.ctl);
-    this.#connection.keep(DEPOSIT.winsz, this.#fifos.descriptors.winsz);
-  }
-
-  #openJournal(inherited: Map<number, number>): Journal {
-    const fd = inherited.get(DEPOSIT.journal);
-    inherited.delete(DEPOSIT.journal);
-    if (fd !== undefined) return Journal.adopt(fd);
-    const journal = Journal.create();
-    this.#connection.keep(DEPOSIT.journal, journal.fd);
-    return journal;
+  /** The container has the caller's own stdio. */
+  #isPassthrough(): boolean {
+    return this.#knownOptions().logs.drivers.some(({ driver }) => driver === "passthrough");
   }
 
   /** Nothing has been started: the caller gets the reason on stderr and on the sync pipe, and status 1. */
@@ -209,15 +181,46 @@ export class Session implements ShimEvents {
 
   // ---- the start ----
 
-  #start(): void {
-    const options = this.#knownOptions();
-    this.#connection.release(false);
-    this.#messages.callerLeft();
+  /** `descriptors`: those of the caller's pipes are taken out of it. */
+  #start(descriptors: Map<number, number>): void {
+    const { launch } = this.#knownOptions();
+    if (launch.kind === "exec" && launch.attach) this.#awaitAttached(descriptors);
+    else this.#spawnRuntime();
+  }
+
+  /** Tells the caller that it can attach now, and waits for its word that it has. */
+  #awaitAttached(descriptors: Map<number, number>): void {
+    this.#phase = "awaiting";
+    const attachPipe = takePipe(descriptors, SLOT.attachPipe);
+    const startPipe = descriptors.get(SLOT.startPipe);
+    descriptors.delete(SLOT.startPipe);
+    this.#startGate = new StartGate(startPipe, () => this.#guard(() => this.#spawnRuntime()));
+    if (attachPipe === undefined) return;
+    // Once only: the caller that takes it for an answer to something else would be wrong.
+    const announced = this.#journal?.has("attach-announced")
+      ? Promise.resolve()
+      : attachPipe.send(encodeSyncMessage("data", 0));
+    this.#journal?.reach("attach-announced");
+    announced
+      .catch((error: Error) => {
+        this.#messages.error(`Failed to write to the attach pipe: ${error.message}`);
+      })
+      .finally(() => attachPipe.close());
+  }
+
+  #spawnRuntime(): void {
+    if (this.#closed) return;
     this.#phase = "starting";
-    this.#connection.spawn("runtime", runtimeCommand(options), {
-      pipeStdin: options.stdin,
-      pipeStdout: true,
-      pipeStderr: true,
+    this.#startGate?.close();
+    const options = this.#knownOptions();
+    const consolePath = this.#journal?.consolePath || undefined;
+    const pipes = !options.terminal && !this.#isPassthrough();
+    this.#connection.spawn("runtime", runtimeCommand(options, consolePath), {
+      pipeStdin: pipes && options.stdin,
+      pipeStdout: pipes,
+      // What a runtime says when it fails is wanted even where the container has a terminal.
+      pipeStderr: !this.#isPassthrough(),
+      inheritStdio: this.#isPassthrough(),
       replaceListenPid: options.replaceListenPid,
     });
   }
@@ -251,9 +254,13 @@ export class Session implements ShimEvents {
 
   #runtimeEnded(ending: Ending): void {
     if (this.#phase !== "starting") return;
-    const { launch, runtime, containerPidfile } = this.#knownOptions();
+    const { launch, runtime, containerPidfile, terminal } = this.#knownOptions();
     if (launch.kind !== "exec" && exitStatus(ending) !== 0) {
       this.#startFailed(`runtime ${runtime} ${describeEnding(ending)}`);
+      return;
+    }
+    if (terminal && exitStatus(ending) === 0 && !this.#io?.hasTerminal()) {
+      this.#startFailed("Runtime did not set up terminal");
       return;
     }
     try {
@@ -268,6 +275,7 @@ export class Session implements ShimEvents {
     this.#io?.acceptStartupText();
     this.#connection.watch(pid);
     this.#passHeldSignal("container");
+    this.#limitTime();
     if (this.#journal?.has("start-reported")) return;
     this.#journal?.reach("start-reported");
     const { launch, apiVersion } = this.#knownOptions();
@@ -289,6 +297,21 @@ export class Session implements ShimEvents {
     });
   }
 
+  /** Sets the timer of `--timeout`, which began when the container did, whoever served it then. */
+  #limitTime(): void {
+    const { timeoutSeconds } = this.#knownOptions();
+    if (timeoutSeconds === undefined || this.#journal === undefined) return;
+    this.#journal.deadline ??= monotonicSeconds() + timeoutSeconds;
+    this.#timeLimit = new Alarm(this.#journal.deadline, () => this.#guard(() => this.#timeOut()));
+  }
+
+  #timeOut(): void {
+    if (this.#phase !== "running") return;
+    this.#journal?.reach("timed-out");
+    this.#messages.warn(`The container's time is up: killing it`);
+    this.#connection.kill("container-group", constants.signals.SIGKILL);
+  }
+
   // ---- signals ----
 
   onSignal(signal: number, forwardedTo: Role | undefined): void {
@@ -296,6 +319,12 @@ export class Session implements ShimEvents {
       this.#messages.debug(`Got signal ${signal}, handed on to ${forwardedTo ?? "nobody"}`);
       if (forwardedTo !== undefined) return;
       if (this.#phase === "checking" || this.#phase === "starting") this.#heldSignal = signal;
+      else if (this.#phase === "awaiting") {
+        this.#startFailed(`Got signal ${signal} before the runtime was started`);
+      } else if (this.#phase === "leaving") {
+        // All that is left of the container is its exit command: whoever wants us gone means that.
+        this.#connection.kill("exit-command", signal);
+      }
     });
   }
 
@@ -309,9 +338,12 @@ export class Session implements ShimEvents {
   #end(status: number): void {
     if (this.#phase === "ending" || this.#phase === "leaving") return;
     this.#phase = "ending";
+    this.#timeLimit?.cancel();
     if (status < 0)
       this.#messages.warn("The container process was not our child: its status is unknown");
-    this.#report(status).catch((error: Error) => this.#broken(error));
+    this.#report(this.#journal?.has("timed-out") ? -1 : status).catch((error: Error) =>
+      this.#broken(error),
+    );
   }
 
   /** Callers rely on this order. */
@@ -332,7 +364,7 @@ export class Session implements ShimEvents {
       this.#journal?.reach("exit-recorded");
     }
     if (launch.kind === "exec" && !this.#journal?.has("exit-reported")) {
-      await this.#sendSync(status);
+      await this.#sendSync(status, this.#journal?.has("timed-out") ? TIMED_OUT : undefined);
       this.#journal?.reach("exit-reported");
     }
     this.#io?.removeLink();
@@ -353,10 +385,7 @@ export class Session implements ShimEvents {
 
   /** Ends what clients can reach; those that read slowly may have the rest. */
   #detach(): void {
-    this.#fifos?.close();
-    this.#fifos?.remove();
-    this.#fifos = undefined;
-    this.#clientsDetached = this.#io?.detachClients() ?? Promise.resolve();
+    this.#clientsDetached = this.#io?.detach() ?? Promise.resolve();
   }
 
   #leaveAfterExitCommand(status: number): void {
@@ -367,10 +396,9 @@ export class Session implements ShimEvents {
       this.#leaveWhenDetached(status);
       return;
     }
-    const delay = Math.min(exitDelaySeconds * 1000, LONGEST_TIMER_MS);
-    this.#exitDelay = setTimeout(() => {
+    this.#exitDelay = new Alarm(monotonicSeconds() + exitDelaySeconds, () => {
       this.#guard(() => this.#connection.spawn("exit-command", exitCommand, {}));
-    }, delay);
+    });
   }
 
   #exitCommandEnded(status: number, reason?: string): void {
@@ -397,19 +425,25 @@ export class Session implements ShimEvents {
     const options = this.#readOptions(hello, context);
     if (options === undefined) return;
     this.#messages.callerLeft();
-    this.#prepare(options, descriptors);
+    this.#prepare(options, context, descriptors);
+    this.#io?.adoptTerminal(descriptors, this.#journal?.consolePath ?? "");
     this.#phase = "starting";
     const { runtime, container, "exit-command": exitCommand } = hello.processes;
     if (runtime.state === "none") {
-      this.#start();
+      this.#start(descriptors);
       return;
     }
     this.#io?.connect(descriptors, container.state === "none");
     // All has been told before the exit command was started, which is started once.
     if (exitCommand.state !== "none") this.#resumeExitCommand(container, exitCommand);
-    else if (container.state === "running") this.#phase = "running";
+    else if (container.state === "running") this.#goOnRunning();
     else if (container.state === "ended") this.#end(exitStatus(container.ending));
     else if (runtime.state === "ended") this.#runtimeEnded(runtime.ending);
+  }
+
+  #goOnRunning(): void {
+    this.#phase = "running";
+    this.#limitTime();
   }
 
   #resumeExitCommand(container: ProcessReport, exitCommand: ProcessReport): void {
@@ -470,8 +504,9 @@ export class Session implements ShimEvents {
     this.#closed = true;
     // First: what is closed here must not be taken for something that the shim is to give up.
     this.#connection.close();
-    clearTimeout(this.#exitDelay);
-    this.#fifos?.close();
+    this.#exitDelay?.cancel();
+    this.#timeLimit?.cancel();
+    this.#startGate?.close();
     this.#io?.close();
     this.#journal?.close();
     void this.#syncPipe?.close();
@@ -497,21 +532,11 @@ export class Session implements ShimEvents {
   }
 }
 
-function canAccess(path: string, mode: number): boolean {
-  try {
-    accessSync(path, mode);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function realPath(path: string): string | undefined {
-  try {
-    return realpathSync(path);
-  } catch {
-    return undefined;
-  }
+function takePipe(descriptors: Map<number, number>, slot: 1 | 3): CallerPipe | undefined {
+  const fd = descriptors.get(slot);
+  descriptors.delete(slot);
+  if (fd === undefined) return undefined;
+  return new CallerPipe(fd, slot === SLOT.syncPipe ? "sync pipe" : "attach pipe");
 }
 
 /** As kill(2) knows it; a zombie counts as alive, but nobody leaves a shim unreaped for long. */
@@ -522,35 +547,4 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
-}
-
-/** Found out now, a directory that cannot take the exit status can still be told to the caller. */
-function checkDirectories({ exitDir, persistDir, launch }: CheckedOptions): void {
-  const needed = { "--exit-dir": exitDir, "--persist-dir": persistDir, "--bundle": launch.bundle };
-  for (const [option, path] of Object.entries(needed)) {
-    if (path === undefined) continue;
-    try {
-      accessSync(path, constants.W_OK | constants.X_OK);
-    } catch (error) {
-      const { code, errno } = error as NodeJS.ErrnoException;
-      const reason = getSystemErrorMap().get(errno ?? 0)?.[1] ?? code;
-      throw new ConmonError(`Cannot write to ${option} ${path}: ${reason}`, { cause: error });
-    }
-  }
-}
-
-/** @throws Error naming the file */
-function readPid(path: string): number {
-  const text = readFileSync(path, "latin1").trim();
-  const pid = /^[0-9]{1,9}$/.test(text) ? Number(text) : 0;
-  if (pid <= 1)
-    throw new Error(`${path} holds no pid of a container process: ${JSON.stringify(text)}`);
-  return pid;
-}
-
-function describeEnding(ending: Ending): string {
-  if (ending === "unknown") return "ended, nobody knows how";
-  return "code" in ending
-    ? `failed with exit status ${ending.code}`
-    : `was killed by signal ${ending.signal}`;
 }

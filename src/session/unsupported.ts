@@ -6,13 +6,8 @@ import { ConmonError } from "./errors.ts";
 export function refuseUnsupported(options: CheckedOptions): void {
   const drivers = options.logs.drivers.map(({ driver }) => driver);
   const asked: [boolean, string][] = [
-    [options.terminal, "--terminal"],
-    [options.launch.kind === "exec", "--exec"],
-    [options.launch.kind === "restore", "--restore"],
     [drivers.includes("journald"), "the log driver journald"],
-    [drivers.includes("passthrough"), "the log driver passthrough"],
     [options.sdnotifySocket !== undefined, "--sdnotify-socket"],
-    [options.timeoutSeconds !== undefined, "--timeout"],
   ];
   for (const [present, what] of asked) {
     if (present) throw new ConmonError(`${what} is not supported yet by this version of conmon-ts`);

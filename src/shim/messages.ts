@@ -157,6 +157,14 @@ export function exitStatus(ending: Ending): number {
   return "code" in ending ? ending.code : 128 + ending.signal;
 }
 
+/** An ending in words, to follow the name of what ended. */
+export function describeEnding(ending: Ending): string {
+  if (ending === "unknown") return "ended, nobody knows how";
+  return "code" in ending
+    ? `failed with exit status ${ending.code}`
+    : `was killed by signal ${ending.signal}`;
+}
+
 function ending(state: number, status: number): Ending {
   if (state === 2) return decodeWaitStatus(status);
   if (state === 3) return "unknown";

@@ -14,13 +14,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { Syslog } from "../../src/conmond/syslog.ts";
+import { CallerPipe } from "../../src/session/caller-pipe.ts";
 import { writeAtomically, writeExitFiles } from "../../src/session/exit-report.ts";
 import { StandardInput } from "../../src/session/input.ts";
 import { Journal } from "../../src/session/journal.ts";
 import { OutputStream } from "../../src/session/output.ts";
 import { OwnMessages } from "../../src/session/own-messages.ts";
 import { StartupText } from "../../src/session/startup-text.ts";
-import { SyncPipe } from "../../src/session/sync-pipe.ts";
 import * as sys from "../../src/sys/mod.ts";
 
 let directory: string;
@@ -81,12 +81,13 @@ describe("StandardInput", () => {
     const sent = randomBytes(300_000);
     let closed = 0;
     await new Promise<void>((resolve, reject) => {
-      const input = new StandardInput(writeEnd, {
+      const input = new StandardInput({
         onDrained: () => input.end(),
         onClosed: () => {
           closed++;
         },
       });
+      input.connect(writeEnd);
       assert.equal(input.write(sent), false, "more than a pipe holds");
       const got: Buffer[] = [];
       const buffer = Buffer.alloc(10_000);
@@ -112,10 +113,11 @@ describe("StandardInput", () => {
     const [readEnd, writeEnd] = nonBlockingPipe();
     sys.close(readEnd);
     const faults: unknown[] = [];
-    const input = new StandardInput(writeEnd, {
+    const input = new StandardInput({
       onDrained: () => undefined,
       onClosed: (error) => faults.push(error),
     });
+    input.connect(writeEnd);
     assert.equal(input.write(Buffer.from("x")), true);
     assert.equal(input.write(Buffer.from("x")), true, "and later data goes nowhere");
     assert.deepEqual(faults, [undefined]);
@@ -125,10 +127,11 @@ describe("StandardInput", () => {
     const [readEnd, writeEnd] = nonBlockingPipe();
     const sent = Buffer.alloc(100_000, 7);
     const closed = new Promise<void>((resolve) => {
-      const input = new StandardInput(writeEnd, {
+      const input = new StandardInput({
         onDrained: () => undefined,
         onClosed: () => resolve(),
       });
+      input.connect(writeEnd);
       input.write(sent);
       input.end();
     });
@@ -141,10 +144,40 @@ describe("StandardInput", () => {
   });
 });
 
-describe("SyncPipe", () => {
+describe("StandardInput before there is a stdin", () => {
+  it("keeps what comes and writes it first, then the end", async () => {
+    const [readEnd, writeEnd] = nonBlockingPipe();
+    const events: string[] = [];
+    const input = new StandardInput({
+      onDrained: () => events.push("drained"),
+      onClosed: () => events.push("closed"),
+    });
+    assert.equal(input.write(Buffer.from("early")), false, "one packet is enough for now");
+    input.end();
+    input.connect(writeEnd);
+    const buffer = Buffer.alloc(100);
+    assert.equal(buffer.toString("latin1", 0, sys.read(readEnd, buffer, 0, 100)), "early");
+    assert.equal(sys.read(readEnd, buffer, 0, 100), 0);
+    assert.deepEqual(events, ["closed"]);
+    sys.close(readEnd);
+  });
+
+  it("ends at once where the end came first", () => {
+    const [readEnd, writeEnd] = nonBlockingPipe();
+    let closed = 0;
+    const input = new StandardInput({ onDrained: () => {}, onClosed: () => closed++ });
+    input.end();
+    input.connect(writeEnd);
+    assert.equal(sys.read(readEnd, Buffer.alloc(1), 0, 1), 0);
+    assert.equal(closed, 1);
+    sys.close(readEnd);
+  });
+});
+
+describe("CallerPipe", () => {
   it("writes each message with one write, in order", async () => {
     const [ours, theirs] = sys.unixSocketPair("seqpacket");
-    const pipe = new SyncPipe(ours);
+    const pipe = new CallerPipe(ours, "sync pipe");
     void pipe.send(Buffer.from("one\n"));
     await pipe.send(Buffer.from("two\n"));
     const buffer = Buffer.alloc(100);
@@ -158,14 +191,14 @@ describe("SyncPipe", () => {
   it("does not mind a caller that has left", async () => {
     const [readEnd, writeEnd] = sys.pipe();
     sys.close(readEnd);
-    const pipe = new SyncPipe(writeEnd);
+    const pipe = new CallerPipe(writeEnd, "sync pipe");
     await pipe.send(Buffer.from("x"));
     await pipe.close();
   });
 
   it("writes to a plain file as well", async () => {
     const path = join(directory, "sync");
-    const pipe = new SyncPipe(openSync(path, "w"));
+    const pipe = new CallerPipe(openSync(path, "w"), "sync pipe");
     await pipe.send(Buffer.from("text"));
     await pipe.close();
     assert.equal(readFileSync(path, "utf8"), "text");
@@ -239,15 +272,30 @@ describe("Journal", () => {
     const copy = sys.duplicate(journal.fd);
     journal.reach("start-reported");
     journal.reach("exit-recorded");
+    journal.deadline = 1234.5;
+    journal.consolePath = "/tmp/conmon-term.ü";
     journal.close();
     const next = Journal.adopt(copy);
     assert.deepEqual(
       (["start-reported", "exit-recorded", "exit-reported"] as const).map((name) => next.has(name)),
       [true, true, false],
     );
+    assert.deepEqual([next.deadline, next.consolePath], [1234.5, "/tmp/conmon-term.ü"]);
     next.reach("exit-reported");
-    const bytes = Buffer.alloc(8);
-    assert.equal(readSync(next.fd, bytes, 0, 8, 0), 3);
+    const third = Journal.adopt(sys.duplicate(next.fd));
+    assert.ok(third.has("exit-reported"));
+    next.close();
+    third.close();
+  });
+
+  it("has nothing to tell when it is new", () => {
+    const journal = Journal.create();
+    const next = Journal.adopt(sys.duplicate(journal.fd));
+    assert.deepEqual(
+      [next.has("start-reported"), next.deadline, next.consolePath],
+      [false, undefined, ""],
+    );
+    journal.close();
     next.close();
   });
 });

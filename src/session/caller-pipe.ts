@@ -1,17 +1,20 @@
-/** The pipe on which the caller waits for the container's pid. */
+/** The pipes on which the caller waits: `_OCI_SYNCPIPE`, `_OCI_ATTACHPIPE`. */
 import * as sys from "../sys/mod.ts";
 
 /** How long a caller that does not read may keep a message from being written, in milliseconds. */
 const PATIENCE_MS = 5000;
 
-/** Owns our end of the caller's sync pipe, which is a pipe or a SEQPACKET socket. */
-export class SyncPipe {
+/** Owns our end of such a pipe, which may be a SEQPACKET socket as well. */
+export class CallerPipe {
   readonly #fd: number;
+  readonly #name: string;
   #lastWrite: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(fd: number) {
+  /** `name` is for messages, such as "sync pipe". */
+  constructor(fd: number, name: string) {
     this.#fd = fd;
+    this.#name = name;
   }
 
   /**
@@ -41,7 +44,9 @@ export class SyncPipe {
       await this.#writable();
       const written = sys.write(this.#fd, message, 0, message.length);
       if (written !== message.length) {
-        throw new Error(`the sync pipe took ${Math.max(written, 0)} of ${message.length} bytes`);
+        throw new Error(
+          `the ${this.#name} took ${Math.max(written, 0)} of ${message.length} bytes`,
+        );
       }
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
@@ -55,7 +60,7 @@ export class SyncPipe {
       let readiness: sys.Readiness | undefined;
       const timer = setTimeout(() => {
         readiness?.close();
-        reject(new Error(`the sync pipe took no message for ${PATIENCE_MS / 1000} s`));
+        reject(new Error(`the ${this.#name} took no message for ${PATIENCE_MS / 1000} s`));
       }, PATIENCE_MS);
       const done = (): void => {
         clearTimeout(timer);
