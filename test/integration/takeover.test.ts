@@ -15,45 +15,14 @@ import * as sys from "../../src/sys/mod.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { type ConmonRun, startConmon } from "../support/conmon.ts";
 import { startConmond } from "../support/conmond.ts";
+import { eventually, privateConmond } from "../support/private-conmond.ts";
 import { hasOpen } from "../support/processes.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
 import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
-import { appears, PATIENCE, textOf } from "../support/waiting.ts";
+import { appears, textOf } from "../support/waiting.ts";
 
 const skip = unlessRootWith("runc", "busybox");
-
-/**
- * What `look` finds. The kernel tells nobody but parents of a child's start, and nobody at all of a
- * descriptor's: so this has to look again and again.
- */
-async function eventually<T>(look: () => T | undefined | false, what: string): Promise<T> {
-  for (const end = Date.now() + PATIENCE; Date.now() < end; ) {
-    const found = look();
-    if (found !== undefined && found !== false) return found;
-    await new Promise(setImmediate);
-  }
-  throw new Error(`waited in vain for ${what}`);
-}
-
-/** The private conmond of a monitor, as soon as there is one other than `last`. */
-function privateConmond(monitor: number, last = 0): Promise<number> {
-  return eventually(() => {
-    const children = readFileSync(`/proc/${monitor}/task/${monitor}/children`, "latin1").trim();
-    return children
-      .split(" ")
-      .map(Number)
-      .find((pid) => pid !== last && isPrivate(pid));
-  }, `a private conmond of process ${monitor}`);
-}
-
-function isPrivate(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("\0--private\0");
-  } catch {
-    return false; // It has ended since it was listed.
-  }
-}
 
 /** How many sockets a process has open. */
 function socketsOf(pid: number): number {

@@ -17,6 +17,8 @@ export interface ConmonOptions {
   readonly bundle?: Bundle;
   /** Container ID. Default: the bundle's, or else a unique one. */
   readonly id?: string;
+  /** What `--cuuid` and the run's own files are named by. Default: the container ID. */
+  readonly session?: string;
   /** Further options, after the standard ones. */
   readonly arguments?: readonly string[];
   /** Standard options that are left out, as `["--exit-dir"]`. */
@@ -88,7 +90,7 @@ export class ConmonRun {
     this.id = options.id ?? options.bundle?.id ?? scratch.uniqueName();
     this.#runtime = options.runtime ?? needProgram("runc");
     this.#stateDirectory = scratch.folder("state");
-    this.paths = makePaths(scratch, this.id);
+    this.paths = makePaths(scratch, options.session ?? this.id, this.id);
     this.arguments = this.#makeArguments(options);
     this.sync = options.syncPipe === false ? undefined : new ReportPipe(scratch);
     this.start = options.startPipe ? new StartPipe(scratch) : undefined;
@@ -103,7 +105,7 @@ export class ConmonRun {
     const { paths } = this;
     const standard: [string, string | undefined][] = [
       ["--cid", this.id],
-      ["--cuuid", this.id],
+      ["--cuuid", options.session ?? this.id],
       ["--name", this.id],
       ["--runtime", this.#runtime],
       ["--runtime-arg", `--root=${this.#stateDirectory}`],
@@ -261,14 +263,14 @@ export class ConmonRun {
   }
 }
 
-function makePaths(scratch: Scratch, id: string): ConmonPaths {
-  const own = scratch.folder("runs", id);
-  const exitDirectory = scratch.folder("exits");
+function makePaths(scratch: Scratch, session: string, id: string): ConmonPaths {
+  const own = scratch.folder("runs", session);
+  const exitDirectory = scratch.folder("runs", session, "exits");
   return {
     log: join(own, "container.log"),
     exitDirectory,
     exitFile: join(exitDirectory, id),
-    persistDirectory: scratch.folder("runs", id, "persist"),
+    persistDirectory: scratch.folder("runs", session, "persist"),
     conmonPidFile: join(own, "conmon.pid"),
     containerPidFile: join(own, "container.pid"),
     socketDirectory: scratch.folder("sockets"),

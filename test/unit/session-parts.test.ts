@@ -1,15 +1,7 @@
 /** The parts of a session that need no shim: pipes, files, held-back text, milestones. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import {
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
