@@ -254,6 +254,8 @@ void forward_signal(struct shim *shim, int signal)
 {
 	struct msg_signal message = { MSG_SIGNAL, signal, ROLE_NONE };
 
+	/* A zombie would take the signal and do nothing with it. */
+	reap(shim);
 	if (send_signal(shim, ROLE_CONTAINER, signal) == 0)
 		message.forwarded_to = ROLE_CONTAINER;
 	else if (send_signal(shim, ROLE_RUNTIME, signal) == 0)

@@ -317,10 +317,14 @@ export class Session implements ShimEvents {
   onSignal(signal: number, forwardedTo: Role | undefined): void {
     this.#guard(() => {
       this.#messages.debug(`Got signal ${signal}, handed on to ${forwardedTo ?? "nobody"}`);
-      if (forwardedTo !== undefined) return;
+      // A runtime that was about to end has not heard it: then it is the container's.
       if (this.#phase === "checking" || this.#phase === "starting") this.#heldSignal = signal;
+      else if (forwardedTo !== undefined) return;
       else if (this.#phase === "awaiting") {
         this.#startFailed(`Got signal ${signal} before the runtime was started`);
+      } else if (this.#phase === "running") {
+        // It came before the shim knew the container process, which it does by now.
+        this.#connection.kill("container", signal);
       } else if (this.#phase === "leaving") {
         // All that is left of the container is its exit command: whoever wants us gone means that.
         this.#connection.kill("exit-command", signal);
@@ -328,9 +332,10 @@ export class Session implements ShimEvents {
     });
   }
 
+  /** A runtime that ends well all the same has not heeded it: so it is kept for the container. */
   #passHeldSignal(target: "runtime" | "container"): void {
     if (this.#heldSignal !== 0) this.#connection.kill(target, this.#heldSignal);
-    this.#heldSignal = 0;
+    if (target === "container") this.#heldSignal = 0;
   }
 
   // ---- the end ----

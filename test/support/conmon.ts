@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from "node:child_process";
 import { closeSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Bundle } from "./bundle.ts";
@@ -33,12 +33,18 @@ export interface ConmonOptions {
   readonly attachPipe?: boolean;
   /** Descriptors that the monitor inherits, from 3 up, before the pipes. */
   readonly descriptors?: readonly number[];
-  /** Default: "ignore". With "pipe", `process.stdin` of the run is the other end. */
-  readonly stdin?: "ignore" | "pipe";
+  /** A descriptor for the monitor's stdin. Default: /dev/null. */
+  readonly stdin?: number;
   /** Besides a small environment: PATH, HOME, TMPDIR and what marks the test. */
   readonly environment?: Readonly<Record<string, string>>;
   /** The socket of a shared conmond. Default: none, so that the monitor has one of its own. */
   readonly conmond?: string;
+  /** A command with its arguments that is to execute monitor and runtime. Default: none. */
+  readonly wrapper?: readonly string[];
+  /** What the caller's stdout and stderr are. Default: pipes, see {@link ConmonRun.stdout}. */
+  readonly output?: "pipe" | number;
+  /** A user who is to own the run's directories. Default: root. */
+  readonly owner?: number;
   /** Default: the test's directory. */
   readonly workingDirectory?: string;
 }
@@ -83,6 +89,7 @@ export class ConmonRun {
   readonly start: StartPipe | undefined;
   readonly #runtime: string;
   readonly #stateDirectory: string;
+  readonly #wrapper: readonly string[];
   #stdout = "";
   #stderr = "";
 
@@ -90,7 +97,9 @@ export class ConmonRun {
     this.id = options.id ?? options.bundle?.id ?? scratch.uniqueName();
     this.#runtime = options.runtime ?? needProgram("runc");
     this.#stateDirectory = scratch.folder("state");
+    this.#wrapper = options.wrapper ?? [];
     this.paths = makePaths(scratch, options.session ?? this.id, this.id);
+    if (options.owner !== undefined) giveAway(scratch, options.owner);
     this.arguments = this.#makeArguments(options);
     this.sync = options.syncPipe === false ? undefined : new ReportPipe(scratch);
     this.start = options.startPipe ? new StartPipe(scratch) : undefined;
@@ -135,10 +144,11 @@ export class ConmonRun {
       environment[name] = String(3 + inherited.length);
       inherited.push(descriptor);
     }
-    const child = spawn(monitorPath(options.conmon ?? "ours"), this.arguments, {
+    const output = options.output ?? "pipe";
+    const child = this.#execute(monitorPath(options.conmon ?? "ours"), this.arguments, {
       cwd: options.workingDirectory ?? scratch.directory,
       env: environment,
-      stdio: [options.stdin ?? "ignore", "pipe", "pipe", ...inherited],
+      stdio: [options.stdin ?? "ignore", output, output, ...inherited],
     });
     for (const descriptor of Object.values(pipes)) {
       if (descriptor !== undefined) closeSync(descriptor);
@@ -234,15 +244,15 @@ export class ConmonRun {
    * @throws Error with its stderr when it fails
    */
   async runtimeCall(...args: string[]): Promise<string> {
-    const child = spawn(this.#runtime, [`--root=${this.#stateDirectory}`, ...args], {
+    const child = this.#execute(this.#runtime, [`--root=${this.#stateDirectory}`, ...args], {
       env: { PATH: programPath },
       stdio: ["ignore", "pipe", "pipe"],
     });
     let [stdout, stderr] = ["", ""];
-    child.stdout.setEncoding("utf8").on("data", (text) => {
+    child.stdout?.setEncoding("utf8").on("data", (text) => {
       stdout += text;
     });
-    child.stderr.setEncoding("utf8").on("data", (text) => {
+    child.stderr?.setEncoding("utf8").on("data", (text) => {
       stderr += text;
     });
     const end = new Promise<number | null>((resolve, reject) => {
@@ -254,13 +264,21 @@ export class ConmonRun {
     throw new Error(`${this.#runtime} ${args.join(" ")} ended with ${status}: ${stderr}`);
   }
 
+  #execute(program: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+    const [command = program, ...rest] = [...this.#wrapper, program, ...args];
+    return spawn(command, rest, options);
+  }
+
   async #cleanUp(): Promise<void> {
     this.start?.close();
     if (existsSync(join(this.#stateDirectory, this.id))) await this.runtimeDelete();
     this.sync?.close();
     this.attach?.close();
-    this.process.stdin?.destroy();
   }
+}
+
+function giveAway(scratch: Scratch, owner: number): void {
+  execFileSync("chown", ["--recursive", `${owner}:${owner}`, scratch.directory]);
 }
 
 function makePaths(scratch: Scratch, session: string, id: string): ConmonPaths {
