@@ -34,8 +34,14 @@ export class OutputStream {
     this.#readiness = new sys.Readiness(fd, () => this.#read());
   }
 
+  /** Begins to read, or goes on after a {@link pause}. */
   start(): void {
     if (!this.#closed) this.#readiness.watch(sys.READABLE);
+  }
+
+  /** Reads nothing until the next {@link start}: the container waits when its pipe is full. */
+  pause(): void {
+    if (!this.#closed) this.#readiness.watch(0);
   }
 
   /**

@@ -9,7 +9,6 @@ export function refuseUnsupported(options: CheckedOptions): void {
     [options.terminal, "--terminal"],
     [options.launch.kind === "exec", "--exec"],
     [options.launch.kind === "restore", "--restore"],
-    [drivers.includes("journald"), "the log driver journald"],
     [drivers.includes("passthrough"), "the log driver passthrough"],
     [options.sdnotifySocket !== undefined, "--sdnotify-socket"],
     [options.timeoutSeconds !== undefined, "--timeout"],
