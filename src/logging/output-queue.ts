@@ -25,9 +25,8 @@ export class OutputQueue {
   readonly largest: number;
   readonly #limit: number;
   #bytes = NOTHING;
-  /** The first segment, of which `#taken` bytes have been taken already. */
+  /** Where the first segment begins, and the last; where the next one will. */
   #head = 0;
-  #taken = 0;
   #last = 0;
   #tail = 0;
   #size = 0;
@@ -83,20 +82,30 @@ export class OutputQueue {
     const data = this.#head + HEADER_SIZE;
     this.#front.stream = STREAMS[this.#bytes[this.#head] as number] as StreamName;
     this.#front.bytes = this.#bytes;
-    this.#front.start = data + this.#taken;
+    this.#front.start = data;
     this.#front.end = data + this.#bytes.readUInt32LE(this.#head + 1);
     return this.#front;
   }
 
   /** Takes so many bytes of what comes next; 0 takes the mark of a stream's end. */
   take(length: number): void {
-    const segment = this.#bytes.readUInt32LE(this.#head + 1);
-    this.#taken += length;
+    const rest = this.#bytes.readUInt32LE(this.#head + 1) - length;
     this.#size -= length;
-    if (this.#taken < segment) return;
-    this.#head += HEADER_SIZE + segment;
-    this.#taken = 0;
+    if (rest > 0) {
+      this.#shorten(length, rest);
+      return;
+    }
+    this.#head += HEADER_SIZE + length;
     if (this.isEmpty) this.#reset();
+  }
+
+  /** Moves the first segment's header up to the rest of its data, so that the memory is free again. */
+  #shorten(by: number, rest: number): void {
+    const moved = this.#head + by;
+    this.#bytes[moved] = this.#bytes[this.#head] as number;
+    this.#bytes.writeUInt32LE(rest, moved + 1);
+    if (this.#last === this.#head) this.#last = moved;
+    this.#head = moved;
   }
 
   #reset(): void {

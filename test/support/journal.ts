@@ -93,13 +93,18 @@ export class JournalReceiver {
     await inTime(enough, () => `${count} entries; there are ${this.entries.length}`);
   }
 
-  /** Closes the socket and removes it, as a journald that ends. */
+  /** Closes the socket and removes it. */
   close(): void {
-    if (this.#closed) return;
+    if (this.abandon()) rmSync(this.path);
+  }
+
+  /** Closes the socket, whose name stays. Returns false if it was closed already. */
+  abandon(): boolean {
+    if (this.#closed) return false;
     this.#closed = true;
     this.#readiness.close();
     sys.close(this.#fd);
-    rmSync(this.path);
+    return true;
   }
 
   #readOne(): boolean {

@@ -71,6 +71,18 @@ test("it holds no more than its limit, and as much again when that is taken", ()
   assert.deepEqual(takeAll(queue), [...second.slice(2, -1), `${second.at(-1)}xxxxxxxx`]);
 });
 
+test("memory is free again as soon as a part of a segment is taken", () => {
+  const queue = new OutputQueue(105);
+  push(queue, "stdout", "x".repeat(95));
+  for (let n = 0; n < 50; n++) {
+    assert.equal(queue.fits(1), false);
+    queue.take(7);
+    assert.ok(queue.fits(7));
+    push(queue, "stdout", "1234567");
+  }
+  assert.deepEqual(takeAll(queue), [`stdout ${"1234567".repeat(14).slice(3)}`]);
+});
+
 test("the largest output fits into an empty queue", () => {
   const queue = new OutputQueue(200_000);
   const text = "x".repeat(queue.largest);
