@@ -15,26 +15,43 @@ const EQUALS = 0x3d;
  * @throws Error for what journald would not understand
  */
 export function parseEntry(bytes: Buffer): JournalFields {
-  const fields: JournalFields = [];
+  const [entry = [], ...others] = parseEntries(bytes);
+  if (others.length > 0) throw new Error(`two entries in one: ${bytes.toString("latin1")}`);
+  return entry;
+}
+
+/** Reads entries with empty lines in between, as `journalctl -o export` writes them. */
+export function parseEntries(bytes: Buffer): JournalFields[] {
+  const entries: JournalFields[] = [];
+  let entry: JournalFields = [];
   for (let at = 0; at < bytes.length; ) {
-    const lineEnd = bytes.indexOf(NEWLINE, at);
-    if (lineEnd <= at) throw new Error(`no field at byte ${at} of ${bytes.toString("latin1")}`);
-    const equals = bytes.subarray(at, lineEnd).indexOf(EQUALS);
-    if (equals > 0) {
-      fields.push([
-        bytes.toString("latin1", at, at + equals),
-        bytes.toString("latin1", at + equals + 1, lineEnd),
-      ]);
-      at = lineEnd + 1;
-      continue;
+    if (entry.length === 0) entries.push(entry);
+    if (bytes[at] === NEWLINE) {
+      entry = [];
+      at++;
+    } else {
+      at = parseField(bytes, at, entry);
     }
-    const start = lineEnd + 9;
-    const end = start + Number(bytes.readBigUInt64LE(lineEnd + 1));
-    if (bytes[end] !== NEWLINE) throw new Error(`the value from byte ${start} on has a wrong end`);
-    fields.push([bytes.toString("latin1", at, lineEnd), bytes.toString("latin1", start, end)]);
-    at = end + 1;
   }
-  return fields;
+  return entries;
+}
+
+/** Adds a field, and returns where the next one begins. */
+function parseField(bytes: Buffer, at: number, entry: JournalFields): number {
+  const lineEnd = bytes.indexOf(NEWLINE, at);
+  if (lineEnd < 0) throw new Error(`no end of the field at byte ${at}`);
+  const equals = bytes.subarray(at, lineEnd).indexOf(EQUALS);
+  if (equals === 0) throw new Error(`no name of the field at byte ${at}`);
+  if (equals > 0) {
+    const name = bytes.toString("latin1", at, at + equals);
+    entry.push([name, bytes.toString("latin1", at + equals + 1, lineEnd)]);
+    return lineEnd + 1;
+  }
+  const start = lineEnd + 9;
+  const end = start + Number(bytes.readBigUInt64LE(lineEnd + 1));
+  if (bytes[end] !== NEWLINE) throw new Error(`the value from byte ${start} on has a wrong end`);
+  entry.push([bytes.toString("latin1", at, lineEnd), bytes.toString("latin1", start, end)]);
+  return end + 1;
 }
 
 /** One datagram, as {@link JournalReceiver} got it. */
