@@ -11,6 +11,7 @@ import { Journald, unlessJournald } from "../support/journald.ts";
 import { makePodman } from "../support/podman.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
+import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
 import { textOf } from "../support/waiting.ts";
 
 const skip = unlessJournald(
@@ -87,6 +88,33 @@ describe("the journal", { skip }, () => {
     );
     // Those of the long line but its last, and the end of the output; of each stream.
     assert.equal(pieces.length, 2 * (Math.floor(300_000 / 16_384) + 1));
+    await run.ended();
+  });
+
+  it("has the unfinished line of a stream that somebody still holds open", async (t) => {
+    const { scratch, journald } = await prepare(t);
+    await journald.start();
+    const holder = "until [[ -e $bundle/go ]]; do sleep 0.05; done";
+    const bundle = makeBundle(scratch, { args: ["true"] });
+    const run = startConmon(scratch, {
+      bundle,
+      conmon: journald.monitor(),
+      runtime: makeStandInRuntime(
+        scratch,
+        behaviours.runs(`leave_one() { printf unfinished; { ${holder}; } & exit 5; }; leave_one`),
+      ).path,
+      omit: ["--log-path"],
+      // As long as it runs the log is open: it is not the log's end that brings the line.
+      arguments: [
+        "--log-path=journald",
+        "--exit-command=/bin/sh",
+        "--exit-command-arg=-c",
+        `--exit-command-arg=until [ -e ${bundle.directory}/go ]; do sleep 0.05; done`,
+      ],
+    });
+    assert.equal(await run.exitStatus(), 5);
+    assert.equal(output(await journald.entries(ofContainer(run)), 6), "unfinished");
+    writeFileSync(join(bundle.directory, "go"), "");
     await run.ended();
   });
 
@@ -243,6 +271,7 @@ describe("a journald that is not there", { skip }, () => {
     const go = scratch.folder("go");
     const run = await start(scratch, patient(go), { conmon: journald.monitor(), omit: [] });
     await textOf(run.paths.log, (text) => text.includes("first"));
+    assert.equal(output(await journald.entries(ofContainer(run)), 6), "first\n");
     await journald.stop();
     await journald.start();
     writeFileSync(`${go}/go`, "");

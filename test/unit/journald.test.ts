@@ -237,14 +237,16 @@ describe("a journald that is away", () => {
     const sink = open();
     const receiver = receive();
     const lines = fill(sink);
+    sink.write("stdout", Buffer.from("\n".repeat(1000)));
     const relief = nextRelief();
     receiver.close();
     await relief;
     assert.equal(sink.behind, false);
-    assert.ok(sink.counters.droppedRecords > 0);
-    assert.equal(sink.counters.records + sink.counters.droppedRecords, lines.length);
+    assert.ok(sink.counters.droppedRecords > 1000);
+    assert.equal(sink.counters.records + sink.counters.droppedRecords, lines.length + 1000);
+    assert.equal(sink.counters.pendingBytes, 0);
     assert.deepEqual(states(), ["failing"]);
-    checkBooks(sink, lines.join("").length);
+    checkBooks(sink, lines.join("").length + 1000);
   });
 });
 
@@ -299,6 +301,19 @@ describe("a journald whose queue is full", () => {
     assert.equal(sink.behind, false);
     assert.ok(sink.counters.pendingBytes > 0);
     assert.deepEqual(faults, []);
+  });
+
+  test("is waited for again as soon as it has taken something", async () => {
+    const receiver = receive();
+    const sink = open({ patience: 1 });
+    const relief = nextRelief();
+    fill(sink);
+    sink.write("stdout", Buffer.from(LINE.repeat(1000)));
+    await relief;
+    receiver.read();
+    // There is news in the first turns, if at all.
+    for (let turn = 0; turn < 100 && !sink.behind; turn++) await new Promise(setImmediate);
+    assert.equal(sink.behind, true);
   });
 
   test("costs the oldest entries where memory ends, and no more", async () => {
