@@ -160,7 +160,16 @@ static napi_value memory_file(napi_env env, napi_callback_info info) {
   case TEXT_TOO_LONG: return throw_system_error(env, "memfd_create", EINVAL, NULL);
   case TEXT_READ: break;
   }
-  return new_descriptor(env, "memfd_create", memfd_create(name, MFD_CLOEXEC));
+  return new_descriptor(env, "memfd_create", memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+}
+
+static napi_value seal_memory_file(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int fd;
+  if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
+    return NULL;
+  int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+  return throw_unless_zero(env, "F_ADD_SEALS", fcntl(fd, F_ADD_SEALS, seals));
 }
 
 static napi_value make_fifo(napi_env env, napi_callback_info info) {
@@ -195,6 +204,7 @@ bool export_descriptors(napi_env env, napi_value exports) {
       {"bytesReadable", bytes_readable},
       {"eventFd", event_fd},
       {"memoryFile", memory_file},
+      {"sealMemoryFile", seal_memory_file},
       {"makeFifo", make_fifo},
   };
   return export_functions(env, exports, functions, sizeof functions / sizeof *functions);

@@ -58,6 +58,8 @@ let sharedFramer: CriFramer | undefined;
 export class K8sFileSink implements Sink {
   readonly name = "k8s-file";
   readonly counters = newCounters();
+  /** Never: a write is done when it returns. */
+  readonly behind = false;
 
   readonly #file: LogFile;
   readonly #framer: CriFramer;
@@ -106,6 +108,11 @@ export class K8sFileSink implements Sink {
     }
     this.#tellFaults();
   }
+
+  /** Nothing to do: the end of an unfinished line is in the file already. */
+  end(): void {}
+
+  async flush(): Promise<void> {}
 
   reopen(): void {
     try {

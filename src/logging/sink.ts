@@ -5,13 +5,15 @@ export type StreamName = "stdout" | "stderr";
 
 /**
  * What a sink has done so far. Bytes are bytes of the container's output, not of the log's own
- * framing, so that `bytes + droppedBytes` is all that was handed to the sink.
+ * framing, so that `bytes + droppedBytes + pendingBytes` is all that was handed to the sink.
  */
 export interface SinkCounters {
   /** Bytes of output that were logged. */
   bytes: number;
   /** Records that were logged. */
   records: number;
+  /** Bytes of output that the sink still has: unfinished lines, and what waits for a log that is slow. */
+  pendingBytes: number;
   /** How often a fresh file was begun, for a size limit or a reopen. */
   rotations: number;
   /** Bytes of output that are not in the log. */
@@ -29,6 +31,7 @@ export function newCounters(): SinkCounters {
   return {
     bytes: 0,
     records: 0,
+    pendingBytes: 0,
     rotations: 0,
     droppedBytes: 0,
     droppedRecords: 0,
@@ -61,6 +64,16 @@ export interface Sink {
    * during the call. Never throws: what fails is counted and told to the sink's `onError`.
    */
   write(stream: StreamName, data: Uint8Array, at: WallClock): void;
+  /**
+   * Whether the log is slower than what is written, but keeps up if it is given time: who can wait
+   * should not write until the sink's `onRelief` says that this is over. Who writes nevertheless may
+   * see the oldest of what waits dropped.
+   */
+  readonly behind: boolean;
+  /** Nothing more comes from a stream: a line that is not complete is logged as it is. */
+  end(stream: StreamName): void;
+  /** Resolves when nothing waits any more: it is in the log, or given up and counted as dropped. */
+  flush(): Promise<void>;
   /**
    * Makes a fresh file, for a rotator that has moved the old one away.
    *

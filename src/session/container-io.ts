@@ -40,7 +40,7 @@ export class ContainerIo {
     this.#messages = messages;
     if (options.terminal) this.#terminal = this.#makeTerminal();
     if (options.terminal || options.stdin) this.#input = this.#makeInput();
-    this.#sinks = openSinks(options.logs, messages);
+    this.#sinks = openSinks(options, messages, () => this.#readOn());
   }
 
   /**
@@ -134,11 +134,19 @@ export class ContainerIo {
     this.#outputs = [];
     this.#terminal?.drain();
     this.#terminal?.close();
+    for (const sink of this.#sinks) {
+      sink.end("stdout");
+      sink.end("stderr");
+    }
     this.#input?.close();
   }
 
-  /** Brings the logs to stable storage, unless the caller does not want that. */
+  /**
+   * Waits until the logs have all that was read, and brings them to stable storage, unless the caller
+   * does not want that.
+   */
   async syncLogs(): Promise<void> {
+    await Promise.all(this.#sinks.map((sink) => sink.flush()));
     if (!this.#options.logs.sync) return;
     for (const sink of this.#sinks) {
       await sink.sync().catch((error: Error) => {
@@ -261,6 +269,7 @@ export class ContainerIo {
     return new OutputStream(name, fd, {
       onData: (stream, data) => this.#onOutput(stream, data),
       onEnd: (stream, error) => {
+        for (const sink of this.#sinks) sink.end(stream);
         this.#connection.drop(slot);
         if (error)
           this.#messages.error(`Failed to read the container's ${stream}: ${error.message}`);
@@ -279,7 +288,21 @@ export class ContainerIo {
   /** The logs come first: what a client has seen is on record. */
   #log(stream: StreamName, data: Uint8Array): void {
     sys.readWallClock(this.#clock);
-    for (const sink of this.#sinks) sink.write(stream, data, this.#clock);
+    let behind = false;
+    for (const sink of this.#sinks) {
+      sink.write(stream, data, this.#clock);
+      if (sink.behind) behind = true;
+    }
     this.#attach?.broadcast(stream, data);
+    if (!behind) return;
+    this.#terminal?.pause();
+    for (const output of this.#outputs) output.pause();
+  }
+
+  /** Goes on when the slowest log has caught up, or is not waited for any longer. */
+  #readOn(): void {
+    if (this.#sinks.some((sink) => sink.behind)) return;
+    this.#terminal?.start();
+    for (const output of this.#outputs) output.start();
   }
 }

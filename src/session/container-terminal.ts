@@ -3,7 +3,7 @@ import type { ShimConnection } from "../shim/connection.ts";
 import * as sys from "../sys/mod.ts";
 import { ConsoleSocket } from "./console-socket.ts";
 import { DEPOSIT } from "./deposit.ts";
-import type { OutputEvents } from "./output.ts";
+import type { Output, OutputEvents } from "./output.ts";
 import { Terminal } from "./terminal.ts";
 
 export interface ContainerTerminalEvents extends OutputEvents {
@@ -82,6 +82,16 @@ export class ContainerTerminal {
         ),
       );
     }
+  }
+
+  /** See {@link Output.pause}. */
+  pause(): void {
+    this.#terminal?.pause();
+  }
+
+  /** Reads on after a pause. */
+  start(): void {
+    this.#terminal?.start();
   }
 
   drain(): void {

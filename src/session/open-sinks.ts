@@ -1,20 +1,26 @@
 /** From the log drivers that the caller chose to sinks that write. */
 import { logOpenError } from "../logging/log-drivers.ts";
-import { K8sFileSink } from "../logging/mod.ts";
+import { JournaldSink, K8sFileSink } from "../logging/mod.ts";
 import type { Sink, SinkFault } from "../logging/sink.ts";
-import type { LogSettings } from "./checks.ts";
+import type { CheckedOptions, LogSettings } from "./checks.ts";
 import type { OwnMessages } from "./own-messages.ts";
 
 /**
  * Opens all of them, or none.
  *
+ * @param onRelief a sink that was behind is so no more
  * @throws ConmonError `Failed to open log file PATH: REASON`
  */
-export function openSinks(settings: LogSettings, messages: OwnMessages): Sink[] {
+export function openSinks(
+  options: Pick<CheckedOptions, "cid" | "name" | "logs">,
+  messages: OwnMessages,
+  onRelief: () => void,
+): Sink[] {
   const sinks: Sink[] = [];
   try {
-    for (const log of settings.drivers) {
-      if (log.driver === "k8s-file") sinks.push(openFile(log.path, settings, messages));
+    for (const log of options.logs.drivers) {
+      if (log.driver === "k8s-file") sinks.push(openFile(log.path, options.logs, messages));
+      if (log.driver === "journald") sinks.push(openJournal(options, messages, onRelief));
     }
     return sinks;
   } catch (error) {
@@ -32,6 +38,20 @@ function openFile(path: string, settings: LogSettings, messages: OwnMessages): S
     const cause = (error as Error).cause ?? error;
     throw logOpenError(path, cause as NodeJS.ErrnoException);
   }
+}
+
+/** That there is no journald is no reason not to start: it may come. conmon does the same. */
+function openJournal(
+  { cid: containerId, name: containerName, logs }: Parameters<typeof openSinks>[0],
+  messages: OwnMessages,
+  onRelief: () => void,
+): Sink {
+  const { tag, labels, markPartials } = logs;
+  const onError = (fault: SinkFault): void => messages.error(`journald: ${describeFault(fault)}`);
+  return new JournaldSink({
+    ...{ containerId, containerName, tag, labels, markPartials },
+    ...{ onError, onRelief },
+  });
 }
 
 function describeFault(fault: SinkFault): string {

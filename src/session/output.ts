@@ -22,6 +22,8 @@ export interface OutputEvents {
 export interface Output {
   readonly name: StreamName;
   start(): void;
+  /** Reads nothing until the next `start()`: the container waits when there is no more room. */
+  pause(): void;
   /** Takes what is there at this moment, and no more. */
   drain(): void;
   close(): void;
@@ -55,8 +57,13 @@ export class OutputStream implements Output {
     this.#readiness = new sys.Readiness(fd, () => this.#read());
   }
 
+  /** Begins to read, or goes on after a {@link pause}. */
   start(): void {
     if (!this.#closed) this.#readiness.watch(sys.READABLE);
+  }
+
+  pause(): void {
+    if (!this.#closed) this.#readiness.watch(0);
   }
 
   /** Somebody may hold the other end open and write for ever: hence no more than is there now. */

@@ -17,7 +17,7 @@ export class Terminal implements Output {
   readonly #fd: number;
   readonly #events: OutputEvents;
   readonly #readiness: sys.Readiness;
-  #pause: NodeJS.Timeout | undefined;
+  #nextLook: NodeJS.Timeout | undefined;
   #closed = false;
 
   /** Takes over the master, which becomes non-blocking; nothing is read before {@link start}. */
@@ -29,6 +29,11 @@ export class Terminal implements Output {
 
   start(): void {
     if (!this.#closed) this.#readiness.watch(sys.READABLE);
+  }
+
+  pause(): void {
+    clearTimeout(this.#nextLook);
+    if (!this.#closed) this.#readiness.watch(0);
   }
 
   /** Sets the size in characters; the foreground process group gets a SIGWINCH if it changed. */
@@ -51,7 +56,7 @@ export class Terminal implements Output {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#pause);
+    clearTimeout(this.#nextLook);
     this.#readiness.close();
     sys.close(this.#fd);
   }
@@ -76,8 +81,7 @@ export class Terminal implements Output {
   /** Nobody has it open, which may change: the container is not over before its process is. */
   #hungUp(): void {
     // A hang-up is told again and again as long as it lasts: looking away is all that helps.
-    this.#readiness.watch(0);
-    clearTimeout(this.#pause);
-    this.#pause = setTimeout(() => this.start(), HANG_UP_PAUSE_MS);
+    this.pause();
+    this.#nextLook = setTimeout(() => this.start(), HANG_UP_PAUSE_MS);
   }
 }

@@ -4,11 +4,7 @@ import { ConmonError } from "./errors.ts";
 
 /** @throws ConmonError naming the option */
 export function refuseUnsupported(options: CheckedOptions): void {
-  const drivers = options.logs.drivers.map(({ driver }) => driver);
-  const asked: [boolean, string][] = [
-    [drivers.includes("journald"), "the log driver journald"],
-    [options.sdnotifySocket !== undefined, "--sdnotify-socket"],
-  ];
+  const asked: [boolean, string][] = [[options.sdnotifySocket !== undefined, "--sdnotify-socket"]];
   for (const [present, what] of asked) {
     if (present) throw new ConmonError(`${what} is not supported yet by this version of conmon-ts`);
   }

@@ -68,6 +68,13 @@ export interface DescriptorCalls {
   /** Makes a file that exists only in memory; the name is for people who look into /proc. */
   memoryFile(name: string): number;
 
+  /**
+   * Seals a memory file for good: nobody who has it can change its content or size any more.
+   *
+   * @throws EPERM when it is sealed already; EINVAL for what is no memory file.
+   */
+  sealMemoryFile(fd: number): void;
+
   /** Makes a fifo; the process's umask is taken off the mode. */
   makeFifo(path: string, mode: number): void;
 }
@@ -86,5 +93,6 @@ export const {
   bytesReadable,
   eventFd,
   memoryFile,
+  sealMemoryFile,
   makeFifo,
 }: DescriptorCalls = addon;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
   closeSync,
+  ftruncateSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -91,6 +92,7 @@ describe("errors", () => {
       ["F_GETPIPE_SZ", () => sys.getPipeSize(NOT_OPEN)],
       ["F_SETPIPE_SZ", () => sys.setPipeSize(NOT_OPEN, 4096)],
       ["FIONREAD", () => sys.bytesReadable(NOT_OPEN)],
+      ["F_ADD_SEALS", () => sys.sealMemoryFile(NOT_OPEN)],
     ];
     for (const [syscall, call] of calls) {
       const error = failure(call);
@@ -338,6 +340,21 @@ describe("new kinds of files", () => {
     sys.close(file);
     assert.equal(failure(() => sys.memoryFile("n".repeat(250))).code, "EINVAL");
     assert.equal(failure(() => sys.memoryFile("n".repeat(5000))).code, "EINVAL");
+  });
+
+  test("a sealed memory file can be read and never be changed", () => {
+    const file = sys.memoryFile("entry");
+    sys.write(file, Buffer.from("kept"), 0, 4);
+    sys.sealMemoryFile(file);
+    assert.equal(failure(() => sys.write(file, Buffer.from("more"), 0, 4)).code, "EPERM");
+    assert.throws(() => ftruncateSync(file, 0), { code: "EPERM" });
+    const into = Buffer.alloc(10);
+    assert.equal(into.toString("utf8", 0, readSync(file, into, 0, 10, 0)), "kept");
+    assert.equal(failure(() => sys.sealMemoryFile(file)).code, "EPERM");
+    sys.close(file);
+    const event = sys.eventFd(0);
+    assert.equal(failure(() => sys.sealMemoryFile(event)).code, "EINVAL");
+    sys.close(event);
   });
 
   test("a fifo is made with the mode less the umask, and not over what is there", () => {
