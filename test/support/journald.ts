@@ -82,12 +82,14 @@ export class Journald {
 
   /** Starts it; resolves when it listens. */
   async start(): Promise<void> {
-    for (const name of ["socket", "stdout", "dev-log"]) {
-      rmSync(`${this.#directory}/${name}`, { force: true });
-    }
+    const sockets = ["socket", "stdout", "dev-log", "io.systemd.journal"];
+    for (const name of sockets) rmSync(`${this.#directory}/${name}`, { force: true });
     const [program = "", ...args] = [...this.enter, DAEMON];
     this.#daemon = spawn(program, args, { stdio: "ignore", env: environment(this.#scratch) });
-    await appears(`${this.#directory}/socket`);
+    // journalctl talks to the last one, which may come a good while after the first.
+    for (const name of sockets) {
+      if (name !== "dev-log") await appears(`${this.#directory}/${name}`);
+    }
   }
 
   /** Sends a signal and waits for the end. */
