@@ -77,6 +77,7 @@ test("records are appended in the form that CRI readers know", () => {
   assert.deepEqual(sink.counters, {
     bytes: 7,
     records: 3,
+    pendingBytes: 0,
     rotations: 0,
     droppedBytes: 0,
     droppedRecords: 0,
