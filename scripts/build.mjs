@@ -3,6 +3,7 @@
  *
  * - `dist/sys.node`: the native addon, by node-gyp
  * - `bin/conmon`: the shim, by the C compiler, static where the tool chain can
+ * - `dist/cri-framing.wasm`: the inner loop of framing, by wabt
  * - `dist/conmond.cjs`: conmond, bundled into one file by esbuild
  * - `build/bin/conmon-sanitized`, with `--sanitize`: the shim under address and undefined behaviour sanitizers
  *
@@ -149,6 +150,22 @@ function buildSanitizedShim() {
   symlinkSync("../dist", inRoot("build/dist"));
 }
 
+async function buildFraming() {
+  if (isFresh("dist/cri-framing.wasm", "src/logging/cri-framing.wat")) return;
+  console.log("build: src/logging/cri-framing.wat -> dist/cri-framing.wasm");
+  const { default: wabt } = await import("wabt");
+  const { parseWat } = await wabt();
+  const path = "src/logging/cri-framing.wat";
+  const module = parseWat(path, readFileSync(inRoot(path), "utf8"), { simd: true });
+  try {
+    module.validate();
+    const { buffer } = module.toBinary({});
+    replace("dist/cri-framing.wasm", (fresh) => writeFileSync(inRoot(fresh), buffer));
+  } finally {
+    module.destroy();
+  }
+}
+
 async function buildConmond() {
   if (isFresh("dist/conmond.cjs", "src")) return;
   console.log("build: src -> dist/conmond.cjs");
@@ -184,6 +201,7 @@ try {
   buildAddon();
   buildShim();
   if (process.argv.includes("--sanitize")) buildSanitizedShim();
+  await buildFraming();
   await buildConmond();
 } catch (error) {
   console.error(`build: ${error.message}`);

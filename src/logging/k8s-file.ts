@@ -1,11 +1,12 @@
 import type { WallClock } from "../sys/mod.ts";
 import {
-  CriFramer,
+  type CriFramer,
   DEFAULT_RECORD_SIZE,
   endOfRecord,
   endOfRecordsWithin,
   MAX_RECORD_SIZE,
   measureRecords,
+  sharedCriFramer,
 } from "./cri-framing.ts";
 import { asError, describe, LogFile } from "./log-file.ts";
 import { OutageWatch } from "./outage.ts";
@@ -35,10 +36,6 @@ export interface K8sFileOptions {
   /** Told when logging or rotating begins to fail and when it works again. It must not throw. */
   readonly onError?: (fault: SinkFault) => void;
 }
-
-// One for all sinks, since a quarter of a megabyte for each container would be a waste. That is
-// safe because between begin() and the last use of the bytes no other code runs.
-let sharedFramer: CriFramer | undefined;
 
 /**
  * Logs to a file in the format of the Kubernetes CRI (see {@link CriFramer}), with limits and
@@ -93,8 +90,7 @@ export class K8sFileSink implements Sink {
     this.#onError = options.onError ?? (() => {});
     this.#file = new LogFile(options.path);
     this.#allowance = limitOf(globalMaxSize) - this.#file.size;
-    sharedFramer ??= new CriFramer();
-    this.#framer = sharedFramer;
+    this.#framer = sharedCriFramer();
   }
 
   write(stream: StreamName, data: Uint8Array, at: WallClock): void {

@@ -1,15 +1,19 @@
 /** Reading what the container writes: one stream, one pipe. */
+import { INPUT_SIZE, sharedCriFramer } from "../logging/cri-framing.ts";
 import type { StreamName } from "../logging/sink.ts";
 import * as sys from "../sys/mod.ts";
 
-/** Bytes taken per read; as much as a pipe holds unless it is enlarged. */
-export const READ_SIZE = 65536;
-
 /**
- * One buffer serves all sessions: what is read is logged and sent on before anything
- * else is read.
+ * Bytes taken per read at the most: enough that what a turn costs besides copying does not matter, and
+ * little enough that the data is still in the processor's cache when it is framed and written.
  */
-const shared = Buffer.allocUnsafeSlow(READ_SIZE);
+export const READ_SIZE = INPUT_SIZE;
+
+/** What a pipe holds when it is new, in bytes. */
+const PIPE_SIZE = 65536;
+
+/** What a busy one is made to hold: as much as anybody may ask for (/proc/sys/fs/pipe-max-size). */
+const BUSY_PIPE_SIZE = 1024 * 1024;
 
 export interface OutputEvents {
   /** `data` is only valid during the call. */
@@ -30,14 +34,16 @@ export interface Output {
 }
 
 /**
- * Reads once into the shared buffer and hands the data on.
+ * Reads once into a buffer that all share and hands the data on.
  *
  * @returns the bytes read; 0 at the end; -1 when there is nothing just now
  * @throws a system error
  */
 export function readOnce(fd: number, most: number, onData: (data: Uint8Array) => void): number {
-  const count = sys.read(fd, shared, 0, Math.min(most, READ_SIZE));
-  if (count > 0) onData(shared.subarray(0, count));
+  // One buffer serves all sessions: what is read is logged and sent on before anything else is read.
+  const buffer = sharedCriFramer().input;
+  const count = sys.read(fd, buffer, 0, Math.min(most, READ_SIZE));
+  if (count > 0) onData(buffer.subarray(0, count));
   return count;
 }
 
@@ -48,6 +54,8 @@ export class OutputStream implements Output {
   readonly #events: OutputEvents;
   readonly #readiness: sys.Readiness;
   #closed = false;
+  /** Nothing has been done yet about how much the pipe holds. */
+  #small = true;
 
   /** `fd` is non-blocking; nothing is read before {@link start}. */
   constructor(name: StreamName, fd: number, events: OutputEvents) {
@@ -83,6 +91,19 @@ export class OutputStream implements Output {
     sys.close(this.fd);
   }
 
+  /**
+   * The pipe was full: the container writes faster than we read, and with more room both wait less
+   * for each other. Pipes that are never full keep their size, and the kernel its memory.
+   */
+  #enlarge(): void {
+    this.#small = false;
+    try {
+      if (!this.#closed) sys.setPipeSize(this.fd, BUSY_PIPE_SIZE);
+    } catch {
+      // The user has too much in pipes already, or the limit is lower here: it works as it is.
+    }
+  }
+
   /** One read per turn: sessions that write much take turns with all others. */
   #read(most = READ_SIZE): number {
     if (this.#closed) return 0;
@@ -98,6 +119,7 @@ export class OutputStream implements Output {
       this.close();
       this.#events.onEnd(this.name);
     }
+    if (this.#small && count === PIPE_SIZE) this.#enlarge();
     return count;
   }
 }

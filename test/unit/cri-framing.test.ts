@@ -5,6 +5,7 @@ import {
   DEFAULT_RECORD_SIZE,
   endOfRecord,
   endOfRecordsWithin,
+  INPUT_SIZE,
   MAX_RECORD_SIZE,
   measureRecords,
 } from "../../src/logging/cri-framing.ts";
@@ -134,4 +135,67 @@ test("records are found and measured in what was framed", () => {
   assert.equal(endOfRecordsWithin(bytes, 48, -5), 48);
   assert.deepEqual(measureRecords(bytes, 0, length), { records: 4, bytes: 3 + 1 + 10 + 2 });
   assert.deepEqual(measureRecords(bytes, 48, 94), { records: 1, bytes: 1 });
+});
+
+/** The same by the plainest means. */
+function frameSlowly(data: Buffer, recordSize: number): string[] {
+  const records: string[] = [];
+  for (let at = 0; at < data.length; ) {
+    const limit = Math.min(at + recordSize, data.length);
+    const newline = data.subarray(at, limit).indexOf("\n");
+    const end = newline < 0 ? limit : at + newline;
+    const full = data[end] === 0x0a;
+    records.push(`${full ? "F" : "P"} ${data.toString("latin1", at, end)}\n`);
+    at = full ? end + 1 : end;
+  }
+  return records;
+}
+
+/** Bytes with a newline about every `distance` bytes, and newlines side by side. */
+function randomLines(length: number, distance: number): Buffer {
+  const bytes = Buffer.from(Array.from({ length }, () => 11 + Math.floor(Math.random() * 245)));
+  for (let at = 0; at < length; at += Math.floor(Math.random() * distance * 2) || 1) bytes[at] = 10;
+  return bytes;
+}
+
+test("random lines come out as the plainest program would have them, wherever they lie", () => {
+  const framer = new CriFramer();
+  framer.begin("stdout", AT);
+  for (let round = 0; round < 2000; round++) {
+    const data = randomLines(1 + Math.floor(Math.random() * 400), 1 + (round % 60));
+    const recordSize = 1 + Math.floor(Math.random() * 100);
+    const wanted = frameSlowly(data, recordSize);
+    const at = Math.floor(Math.random() * 64);
+    // What is left there from before must not matter.
+    framer.input.fill("\n", at + data.length, at + data.length + 64);
+    data.copy(framer.input, at);
+    for (const place of [data, framer.input.subarray(at, at + data.length)]) {
+      assert.equal(framer.fill(place, 0, recordSize), data.length);
+      const got = framer.bytes.toString("latin1", 0, framer.length).split(/(?<=\n)/);
+      assert.deepEqual(
+        got.map((record) => record.replace(PREFIX, "")),
+        wanted,
+        `round ${round}`,
+      );
+    }
+  }
+});
+
+test("a full read goes through in several turns, and nothing is lost between them", () => {
+  const framer = new CriFramer();
+  framer.begin("stdout", AT);
+  randomLines(INPUT_SIZE, 3).copy(framer.input);
+  const pieces: string[] = [];
+  let turns = 0;
+  for (let from = 0; from < INPUT_SIZE; turns++) {
+    from = framer.fill(framer.input, from, 10);
+    assert.ok(framer.length <= framer.bytes.length);
+    pieces.push(framer.bytes.toString("latin1", 0, framer.length));
+  }
+  assert.ok(turns > 1);
+  const records = pieces.join("").split(/(?<=\n)/);
+  assert.deepEqual(
+    records.map((record) => record.replace(PREFIX, "")),
+    frameSlowly(framer.input, 10),
+  );
 });
