@@ -2,6 +2,7 @@
 import { INPUT_SIZE, sharedCriFramer } from "../logging/cri-framing.ts";
 import type { StreamName } from "../logging/sink.ts";
 import * as sys from "../sys/mod.ts";
+import { fairReadSize } from "./fair-turn.ts";
 
 /**
  * Bytes taken per read at the most: enough that what a turn costs besides copying does not matter, and
@@ -105,7 +106,7 @@ export class OutputStream implements Output {
   }
 
   /** One read per turn: sessions that write much take turns with all others. */
-  #read(most = READ_SIZE): number {
+  #read(most = fairReadSize()): number {
     if (this.#closed) return 0;
     let count: number;
     try {
