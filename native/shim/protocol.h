@@ -12,8 +12,9 @@
 #include <stdint.h>
 
 #define PROTOCOL_VERSION 1u
-#define MESSAGE_MAX 4096u /* bytes in one packet */
+#define MESSAGE_MAX 8192u /* bytes in one packet */
 #define SLOTS_MAX 96u     /* descriptors kept at a time; SCM_RIGHTS carries 253 */
+#define REPORTS_MAX 32u   /* messages to the caller that can be told apart */
 
 enum message_type {
 	/* shim to conmond */
@@ -23,6 +24,7 @@ enum message_type {
 	MSG_EXITED = 4,
 	MSG_SIGNAL = 5,
 	MSG_INHERITED_CLOSED = 6,
+	MSG_REPORTED = 7,
 	/* conmond to shim */
 	MSG_TELL = 16,
 	MSG_RELEASE = 17,
@@ -34,6 +36,7 @@ enum message_type {
 	MSG_CLOSE_INHERITED = 23,
 	MSG_EXIT = 24,
 	MSG_REFUSE = 25,
+	MSG_REPORT = 26,
 };
 
 /* The processes that messages speak of. */
@@ -102,6 +105,7 @@ struct msg_spawned { uint32_t type, role; int32_t pid; uint32_t slot_count; uint
 struct msg_failed { uint32_t type, request; int32_t error; }; /* and text: what failed */
 struct msg_exited { uint32_t type, role, state; int32_t pid, status; };
 struct msg_signal { uint32_t type; int32_t signal; uint32_t forwarded_to; };
+struct msg_reported { uint32_t type, report; int32_t error; };
 struct msg_plain { uint32_t type; };
 
 struct msg_tell { uint32_t type, stream; }; /* and text */
@@ -111,5 +115,6 @@ struct msg_watch { uint32_t type; int32_t pid; };
 struct msg_kill { uint32_t type, target; int32_t signal; };
 struct msg_slot { uint32_t type, slot; };
 struct msg_exit { uint32_t type; int32_t status; };
+struct msg_report { uint32_t type, slot, report; }; /* and what to write */
 
 #endif

@@ -3,6 +3,8 @@
  * is done; one that does not fit the protocol costs conmond the link.
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,6 +21,33 @@ static void failed(struct shim *shim, uint32_t request, int error, const char *w
 		length = sizeof message.text;
 	memcpy(message.text, what, length);
 	link_send(shim, &message, sizeof message.head + length, NULL, 0);
+}
+
+/*
+ * Writes to one of the caller's pipes, once for each report: whoever asks again
+ * does not know that his predecessor has asked already. 0 or an errno; with
+ * EAGAIN nothing was written.
+ */
+static int report(struct shim *shim, const struct msg_report *request, const unsigned char *text, size_t length)
+{
+	int fd = slot_get(shim, request->slot);
+	uint32_t bit = 1u << request->report;
+	struct pollfd ready = { .fd = fd, .events = POLLOUT };
+
+	if (shim->reported & bit)
+		return 0;
+	if (fd < 0)
+		return EBADF;
+	/* It may be in blocking mode, which is the caller's business too. */
+	if (poll(&ready, 1, 0) == 0)
+		return EAGAIN;
+	ssize_t written = write(fd, text, length);
+	if (written < 0 && (errno == EAGAIN || errno == EINTR))
+		return EAGAIN;
+	shim->reported |= bit;
+	if (written < 0)
+		return errno;
+	return (size_t)written == length ? 0 : EIO;
 }
 
 static void do_spawn(struct shim *shim, const struct msg_spawn *request, int arguments)
@@ -70,6 +99,7 @@ static bool obey(struct shim *shim, uint32_t type, const unsigned char *message,
 	struct msg_kill send;
 	struct msg_slot slot;
 	struct msg_exit leave;
+	struct msg_report told;
 	int error;
 
 	if (fd_count != (type == MSG_SPAWN || type == MSG_KEEP))
@@ -120,6 +150,16 @@ static bool obey(struct shim *shim, uint32_t type, const unsigned char *message,
 			return false;
 		close_inherited(shim);
 		link_send(shim, &(struct msg_plain){ MSG_INHERITED_CLOSED }, sizeof(struct msg_plain), NULL, 0);
+		return true;
+	case MSG_REPORT:
+		if (length <= sizeof told)
+			return false;
+		memcpy(&told, message, sizeof told);
+		if ((told.slot != SLOT_SYNC_PIPE && told.slot != SLOT_ATTACH_PIPE) || told.report >= REPORTS_MAX)
+			return false;
+		error = report(shim, &told, message + sizeof told, length - sizeof told);
+		link_send(shim, &(struct msg_reported){ MSG_REPORTED, told.report, error }, sizeof(struct msg_reported),
+			  NULL, 0);
 		return true;
 	case MSG_EXIT:
 		if (!EXACTLY(leave) || leave.status < 0 || leave.status > 255)

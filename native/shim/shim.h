@@ -48,6 +48,7 @@ struct shim {
 	bool reap_strangers; /* the container's pid is known: unknown zombies are nobody's */
 	bool exit_command_ran;
 	int unheeded_signal; /* came when there was no process to hand it to */
+	uint32_t reported;   /* bit mask: what the caller has been told, once and for all */
 
 	struct slot_entry slots[SLOTS_MAX];
 

@@ -38,6 +38,7 @@ export class Conmond {
       onExited: (...exited) => session.onExited(...exited),
       onSignal: (...signal) => session.onSignal(...signal),
       onInheritedClosed: () => session.onInheritedClosed(),
+      onReported: (...reported) => session.onReported(...reported),
       onLost: (error) => session.onLost(error),
     });
     const messages = new OwnMessages({

@@ -1,83 +1,98 @@
 /** The pipes on which the caller waits: `_OCI_SYNCPIPE`, `_OCI_ATTACHPIPE`. */
+import { constants } from "node:os";
+import { getSystemErrorMap } from "node:util";
+import type { ShimConnection } from "../shim/connection.ts";
+import { SLOT } from "../shim/messages.ts";
 import * as sys from "../sys/mod.ts";
 
 /** How long a caller that does not read may keep a message from being written, in milliseconds. */
 const PATIENCE_MS = 5000;
 
-/** Owns our end of such a pipe, which may be a SEQPACKET socket as well. */
+/** What a caller is told once, whichever conmond comes to tell it; the number is the shim's. */
+export const REPORT = { attachable: 0, start: 1, exit: 2 } as const;
+
+const { EAGAIN, ECONNRESET, EPIPE } = constants.errno;
+
+/**
+ * One such pipe, which may be a SEQPACKET socket as well. It is the shim that writes: so a message is
+ * written once even if we are killed before we know. Our own copy is to find out when there is room.
+ */
 export class CallerPipe {
   readonly #fd: number;
-  readonly #name: string;
+  readonly #slot: number;
+  readonly #connection: ShimConnection;
   #lastWrite: Promise<void> = Promise.resolve();
+  #answer: ((errno: number) => void) | undefined;
   #closed = false;
 
-  /** `name` is for messages, such as "sync pipe". */
-  constructor(fd: number, name: string) {
+  constructor(fd: number, slot: number, connection: ShimConnection) {
     this.#fd = fd;
-    this.#name = name;
+    this.#slot = slot;
+    this.#connection = connection;
   }
 
   /**
-   * Writes one message with one write, after those before it. Its length is below
-   * PIPE_BUF, so that a pipe that is writable takes it whole without blocking us.
+   * Has one message written with one write, after those before it. Its length is below PIPE_BUF, so
+   * that a pipe that is writable takes it whole without blocking.
    *
    * @returns resolves when it is written or the caller is gone; rejects when it cannot be
    */
-  send(message: Uint8Array): Promise<void> {
+  send(report: number, message: Uint8Array): Promise<void> {
     this.#lastWrite = this.#lastWrite
       .catch(() => undefined) // told to the sender of that message
-      .then(() => this.#write(message));
+      .then(() => this.#write(report, message));
     return this.#lastWrite;
   }
 
-  /** Closes it after the messages under way. */
-  async close(): Promise<void> {
-    await this.#lastWrite.catch(() => undefined);
+  /** The shim's answer to the message under way. */
+  onReported(errno: number): void {
+    this.#answer?.(errno);
+  }
+
+  close(): void {
     if (this.#closed) return;
     this.#closed = true;
     sys.close(this.#fd);
   }
 
-  async #write(message: Uint8Array): Promise<void> {
-    if (this.#closed) return;
-    try {
-      await this.#writable();
-      const written = sys.write(this.#fd, message, 0, message.length);
-      if (written !== message.length) {
-        throw new Error(
-          `the ${this.#name} took ${Math.max(written, 0)} of ${message.length} bytes`,
-        );
-      }
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
+  async #write(report: number, message: Uint8Array): Promise<void> {
+    for (;;) {
+      const errno = await this.#ask(report, message);
       // The caller has left: there is nobody to tell, and that is its choice.
-      if (code !== "EPIPE" && code !== "ECONNRESET") throw error;
+      if (errno === 0 || errno === EPIPE || errno === ECONNRESET) return;
+      if (errno !== EAGAIN) throw this.#failure(getSystemErrorMap().get(-errno)?.[1] ?? `${errno}`);
+      await this.#writable();
     }
+  }
+
+  #ask(report: number, message: Uint8Array): Promise<number> {
+    return new Promise((resolve) => {
+      this.#answer = resolve;
+      this.#connection.report(this.#slot, report, message);
+    });
   }
 
   #writable(): Promise<void> {
     return new Promise((resolve, reject) => {
-      let readiness: sys.Readiness | undefined;
-      const timer = setTimeout(() => {
-        readiness?.close();
-        reject(new Error(`the ${this.#name} took no message for ${PATIENCE_MS / 1000} s`));
-      }, PATIENCE_MS);
-      const done = (): void => {
-        clearTimeout(timer);
-        readiness?.close();
-        resolve();
-      };
-      try {
-        readiness = new sys.Readiness(this.#fd, done);
-        readiness.watch(sys.WRITABLE);
-      } catch (error) {
-        // A regular file cannot be polled, and never blocks.
-        if ((error as NodeJS.ErrnoException).code === "EPERM") done();
-        else {
-          clearTimeout(timer);
-          reject(error);
-        }
+      if (this.#closed) {
+        reject(this.#failure("it has been closed"));
+        return;
       }
+      const timer = setTimeout(() => {
+        readiness.close();
+        reject(this.#failure(`nobody has read from it for ${PATIENCE_MS / 1000} s`));
+      }, PATIENCE_MS);
+      const readiness = new sys.Readiness(this.#fd, () => {
+        clearTimeout(timer);
+        readiness.close();
+        resolve();
+      });
+      readiness.watch(sys.WRITABLE);
     });
+  }
+
+  #failure(reason: string): Error {
+    const name = this.#slot === SLOT.syncPipe ? "sync pipe" : "attach pipe";
+    return new Error(`Failed to write to the ${name}: ${reason}`);
   }
 }

@@ -12,13 +12,7 @@ import { fstatSync, readSync, writeSync } from "node:fs";
 import * as sys from "../sys/mod.ts";
 
 /** Things that must happen once, whoever does them; the order here is their place in the file. */
-export const MILESTONES = [
-  "attach-announced",
-  "start-reported",
-  "timed-out",
-  "exit-recorded",
-  "exit-reported",
-] as const;
+export const MILESTONES = ["timed-out", "exit-recorded"] as const;
 
 export type Milestone = (typeof MILESTONES)[number];
 

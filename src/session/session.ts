@@ -20,7 +20,7 @@ import {
 } from "../shim/messages.ts";
 import * as sys from "../sys/mod.ts";
 import { Alarm, monotonicSeconds } from "./alarm.ts";
-import { CallerPipe } from "./caller-pipe.ts";
+import { CallerPipe, REPORT } from "./caller-pipe.ts";
 import type { CheckedOptions } from "./checks.ts";
 import { readCommandLine } from "./command-line.ts";
 import { ContainerIo } from "./container-io.ts";
@@ -69,6 +69,7 @@ export class Session implements ShimEvents {
   #io: ContainerIo | undefined;
   #journal: Journal | undefined;
   #syncPipe: CallerPipe | undefined;
+  #attachPipe: CallerPipe | undefined;
   #startGate: StartGate | undefined;
   #timeLimit: Alarm | undefined;
   /** A signal that came when there was no process yet to hand it to. */
@@ -96,7 +97,8 @@ export class Session implements ShimEvents {
 
   onHello(hello: Hello, context: Context, descriptors: Map<number, number>): void {
     this.#guard(() => {
-      this.#syncPipe = takePipe(descriptors, SLOT.syncPipe);
+      this.#syncPipe = this.#takePipe(descriptors, SLOT.syncPipe);
+      this.#attachPipe = this.#takePipe(descriptors, SLOT.attachPipe);
       this.#heldSignal = hello.unheededSignal;
       this.#shimPid = hello.shimPid;
       try {
@@ -173,7 +175,8 @@ export class Session implements ShimEvents {
     const known = error instanceof ConmonError;
     const reason = known ? error.reason : error.message;
     this.#messages.fatal(known ? error.message : `[conmon:e]: ${reason}`);
-    const told = this.#options === undefined ? Promise.resolve() : this.#sendSync(-1, reason);
+    const told =
+      this.#options === undefined ? Promise.resolve() : this.#sendSync(REPORT.start, -1, reason);
     this.#detach();
     this.#io?.removeLink();
     this.#after(told, () => this.#leave(1));
@@ -191,21 +194,12 @@ export class Session implements ShimEvents {
   /** Tells the caller that it can attach now, and waits for its word that it has. */
   #awaitAttached(descriptors: Map<number, number>): void {
     this.#phase = "awaiting";
-    const attachPipe = takePipe(descriptors, SLOT.attachPipe);
     const startPipe = descriptors.get(SLOT.startPipe);
     descriptors.delete(SLOT.startPipe);
     this.#startGate = new StartGate(startPipe, () => this.#guard(() => this.#spawnRuntime()));
-    if (attachPipe === undefined) return;
-    // Once only: the caller that takes it for an answer to something else would be wrong.
-    const announced = this.#journal?.has("attach-announced")
-      ? Promise.resolve()
-      : attachPipe.send(encodeSyncMessage("data", 0));
-    this.#journal?.reach("attach-announced");
-    announced
-      .catch((error: Error) => {
-        this.#messages.error(`Failed to write to the attach pipe: ${error.message}`);
-      })
-      .finally(() => attachPipe.close());
+    this.#attachPipe
+      ?.send(REPORT.attachable, encodeSyncMessage("data", 0))
+      .catch((error: Error) => this.#messages.error(error.message));
   }
 
   #spawnRuntime(): void {
@@ -276,11 +270,9 @@ export class Session implements ShimEvents {
     this.#connection.watch(pid);
     this.#passHeldSignal("container");
     this.#limitTime();
-    if (this.#journal?.has("start-reported")) return;
-    this.#journal?.reach("start-reported");
     const { launch, apiVersion } = this.#knownOptions();
     // Callers of the old exec wait for nothing but the exit status.
-    if (launch.kind !== "exec" || apiVersion >= 1) void this.#sendSync(pid);
+    if (launch.kind !== "exec" || apiVersion >= 1) void this.#sendSync(REPORT.start, pid);
   }
 
   /** `reason` is told where the runtime itself has not said anything. */
@@ -290,7 +282,7 @@ export class Session implements ShimEvents {
     const said = this.#io?.takeStartupTail() ?? Buffer.alloc(0);
     this.#messages.error(`The container was not started: ${reason}`);
     this.#connection.watch(0);
-    this.#after(this.#sendSync(-1, said.length > 0 ? said : reason), () => {
+    this.#after(this.#sendSync(REPORT.start, -1, said.length > 0 ? said : reason), () => {
       this.#detach();
       this.#io?.removeLink();
       this.#leaveAfterExitCommand(1);
@@ -368,9 +360,9 @@ export class Session implements ShimEvents {
       for (const error of writeExitFiles(report)) this.#messages.error(error.message);
       this.#journal?.reach("exit-recorded");
     }
-    if (launch.kind === "exec" && !this.#journal?.has("exit-reported")) {
-      await this.#sendSync(status, this.#journal?.has("timed-out") ? TIMED_OUT : undefined);
-      this.#journal?.reach("exit-reported");
+    if (launch.kind === "exec") {
+      const message = this.#journal?.has("timed-out") ? TIMED_OUT : undefined;
+      await this.#sendSync(REPORT.exit, status, message);
     }
     this.#io?.removeLink();
     this.#leaveAfterExitCommand(status & 0xff);
@@ -386,6 +378,11 @@ export class Session implements ShimEvents {
 
   onInheritedClosed(): void {
     this.#onInheritedClosed?.();
+  }
+
+  onReported(report: number, errno: number): void {
+    const pipe = report === REPORT.attachable ? this.#attachPipe : this.#syncPipe;
+    pipe?.onReported(errno);
   }
 
   /** Ends what clients can reach; those that read slowly may have the rest. */
@@ -514,7 +511,8 @@ export class Session implements ShimEvents {
     this.#startGate?.close();
     this.#io?.close();
     this.#journal?.close();
-    void this.#syncPipe?.close();
+    this.#syncPipe?.close();
+    this.#attachPipe?.close();
     this.#settings.onClosed(this);
   }
 
@@ -524,24 +522,21 @@ export class Session implements ShimEvents {
   }
 
   /** What cannot be told to the caller is told to those who read our own messages. */
-  async #sendSync(value: number, message?: string | Uint8Array): Promise<void> {
+  async #sendSync(report: number, value: number, message?: string | Uint8Array): Promise<void> {
     const { apiVersion, launch } = this.#knownOptions();
     const key = syncKey(apiVersion, launch.kind === "exec");
     try {
-      await this.#syncPipe?.send(encodeSyncMessage(key, value, message));
+      await this.#syncPipe?.send(report, encodeSyncMessage(key, value, message));
     } catch (error) {
-      this.#messages.error(
-        `Failed to write ${value} to the sync pipe: ${(error as Error).message}`,
-      );
+      this.#messages.error(`${(error as Error).message} (the message was ${value})`);
     }
   }
-}
 
-function takePipe(descriptors: Map<number, number>, slot: 1 | 3): CallerPipe | undefined {
-  const fd = descriptors.get(slot);
-  descriptors.delete(slot);
-  if (fd === undefined) return undefined;
-  return new CallerPipe(fd, slot === SLOT.syncPipe ? "sync pipe" : "attach pipe");
+  #takePipe(descriptors: Map<number, number>, slot: number): CallerPipe | undefined {
+    const fd = descriptors.get(slot);
+    descriptors.delete(slot);
+    return fd === undefined ? undefined : new CallerPipe(fd, slot, this.#connection);
+  }
 }
 
 /** As kill(2) knows it; a zombie counts as alive, but nobody leaves a shim unreaped for long. */

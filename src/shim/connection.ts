@@ -13,6 +13,8 @@ export interface ShimEvents {
   onExited(role: messages.Role, pid: number, ending: messages.Ending): void;
   onSignal(signal: number, forwardedTo: messages.Role | undefined): void;
   onInheritedClosed(): void;
+  /** `errno` 0: the report has been written, or its reader is known to have left. */
+  onReported(report: number, errno: number): void;
   /** The shim is gone (no `error`), or does not speak the protocol. */
   onLost(error?: Error): void;
 }
@@ -85,6 +87,11 @@ export class ShimConnection {
   /** Answered by `onInheritedClosed`. */
   closeInherited(): void {
     this.#send(messages.encodeCloseInherited());
+  }
+
+  /** Writes to a pipe of the caller's, once for each `report`; answered by `onReported`. */
+  report(slot: number, report: number, bytes: Uint8Array): void {
+    this.#send(messages.encodeReport(slot, report, bytes));
   }
 
   /** The shim's last request: it leaves with this status. */
@@ -194,6 +201,9 @@ export class ShimConnection {
         break;
       case "inherited-closed":
         this.#events.onInheritedClosed();
+        break;
+      case "reported":
+        this.#events.onReported(message.report, message.errno);
         break;
     }
   }

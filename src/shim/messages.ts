@@ -10,7 +10,7 @@ import { endianness } from "node:os";
 export const PROTOCOL_VERSION = 1;
 
 /** The longest message in bytes; what arrives cut is no message. */
-export const MESSAGE_MAX = 4096;
+export const MESSAGE_MAX = 8192;
 
 /** The most descriptors that can come with one message: those of all slots, and the context. */
 export const DESCRIPTORS_MAX = 97;
@@ -71,7 +71,9 @@ export type ShimMessage =
   | { type: "exited"; role: Role; pid: number; ending: Ending }
   /** The shim got a signal; without `forwardedTo` there was nobody to hand it to. */
   | { type: "signal"; signal: number; forwardedTo: Role | undefined }
-  | { type: "inherited-closed" };
+  | { type: "inherited-closed" }
+  /** A report has been written, now or before; or not, with the error's number. */
+  | { type: "reported"; report: number; errno: number };
 
 /** Bytes that are no message of the protocol. */
 export class ProtocolError extends Error {
@@ -89,6 +91,7 @@ export const REQUEST = {
   closeInherited: 23,
   exit: 24,
   refuse: 25,
+  report: 26,
 } as const;
 
 const LITTLE = endianness() === "LE";
@@ -274,6 +277,8 @@ function readMessage(type: number, fields: FieldReader, descriptorCount: number)
       return { type: "signal", signal: fields.signed(), forwardedTo: ROLES[fields.unsigned()] };
     case 6:
       return { type: "inherited-closed" };
+    case 7:
+      return { type: "reported", report: fields.unsigned(), errno: fields.signed() };
     default:
       throw new ProtocolError(`${type} is no message type of a shim`);
   }
@@ -354,6 +359,14 @@ export function encodeCloseInherited(): Buffer {
 /** The shim leaves with this status (0..255); before the release it is the caller's as well. */
 export function encodeExit(status: number): Buffer {
   return encode(REQUEST.exit, [status]);
+}
+
+/**
+ * Has something written to one of the caller's pipes, with one write. Once for each `report` (0 to 31),
+ * whoever asks and however often.
+ */
+export function encodeReport(slot: number, report: number, bytes: Uint8Array): Buffer {
+  return encode(REQUEST.report, [slot, report], bytes);
 }
 
 /** conmond will not serve this shim, which should find another one. */

@@ -10,6 +10,7 @@ import {
   readlinkSync,
   writeFileSync,
 } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { flagSpellings, OPTION_TABLE } from "../../src/session/option-table.ts";
@@ -517,7 +518,7 @@ for (const [build, shim] of Object.entries(SHIMS)) {
         ["a descriptor too many", encodeDrop(SLOT.free), 1],
         ["an empty slot", encodeDrop(SLOT.free + 3), 0],
         ["a second runtime", encodeSpawn("runtime", {}), 1],
-        ["a message that is cut", Buffer.alloc(5000, 16), 0],
+        ["a message that is cut", Buffer.alloc(9000, 16), 0],
       ];
       for (const [what, bytes, descriptorCount] of violations) {
         const { session, descriptors, monitorPid, runtimePid } = await run("exec sleep 100");
@@ -539,6 +540,62 @@ for (const [build, shim] of Object.entries(SHIMS)) {
         host.close();
         host = new ShimHost(shim);
       }
+    });
+
+    it("writes each report to the caller once, whoever asks for it and however often", async () => {
+      const [ours, theirs] = sys.unixSocketPair("seqpacket");
+      const shim = host.start({
+        environment: { _OCI_SYNCPIPE: "3" },
+        stdio: ["ignore", "pipe", "pipe", theirs],
+      });
+      sys.close(theirs);
+      const first = await host.session();
+      open.push(...(await first.next("hello")).descriptors.values(), ours);
+      first.connection.release(false);
+      const text = (words: string) => Buffer.from(words);
+      first.connection.report(SLOT.syncPipe, 1, text("one"));
+      assert.deepEqual(await first.next("reported"), { type: "reported", report: 1, errno: 0 });
+      first.connection.close();
+      await shim.ended;
+      const second = await host.session();
+      open.push(...(await second.next("hello")).descriptors.values());
+      second.connection.report(SLOT.syncPipe, 1, text("one again"));
+      second.connection.report(SLOT.syncPipe, 2, text("two"));
+      assert.equal((await second.next("reported")).report, 1);
+      assert.equal((await second.next("reported")).report, 2);
+      const buffer = Buffer.alloc(100);
+      for (const words of ["one", "two"]) {
+        assert.equal(buffer.toString("latin1", 0, sys.receive(ours, buffer)), words);
+      }
+      assert.equal(sys.receive(ours, buffer), -1, "nothing else came");
+      second.connection.report(SLOT.attachPipe, 3, text("nobody"));
+      assert.equal((await second.next("reported")).errno, constants.errno.EBADF);
+      second.connection.exit(0);
+      await second.next("lost");
+    });
+
+    it("leaves it to conmond to wait for a caller that does not read", async () => {
+      const [readEnd, writeEnd] = sys.pipe();
+      sys.setNonBlocking(readEnd, true);
+      host.start({
+        environment: { _OCI_SYNCPIPE: "3" },
+        stdio: ["ignore", "pipe", "pipe", writeEnd],
+      });
+      const session = await host.session();
+      open.push(...(await session.next("hello")).descriptors.values(), readEnd);
+      sys.setNonBlocking(writeEnd, true);
+      while (sys.write(writeEnd, Buffer.alloc(65536), 0, 65536) > 0);
+      sys.setNonBlocking(writeEnd, false);
+      sys.close(writeEnd);
+      session.connection.report(SLOT.syncPipe, 1, Buffer.from("late"));
+      assert.equal((await session.next("reported")).errno, constants.errno.EAGAIN);
+      const buffer = Buffer.alloc(65536);
+      assert.equal(sys.read(readEnd, buffer, 0, 65536), 65536);
+      session.connection.report(SLOT.syncPipe, 1, Buffer.from("late"));
+      assert.equal((await session.next("reported")).errno, 0);
+      assert.equal(buffer.toString("latin1", 0, sys.read(readEnd, buffer, 0, 65536)), "late");
+      session.connection.exit(0);
+      await session.next("lost");
     });
 
     it("takes no more than 96 descriptors", async () => {

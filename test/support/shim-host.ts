@@ -25,6 +25,7 @@ export type ShimEvent =
   | { type: "exited"; role: Role; pid: number; ending: Ending }
   | { type: "signal"; signal: number; forwardedTo: Role | undefined }
   | { type: "inherited-closed" }
+  | { type: "reported"; report: number; errno: number }
   | { type: "lost"; error: Error | undefined };
 
 type EventOf<T extends ShimEvent["type"]> = Extract<ShimEvent, { type: T }>;
@@ -57,6 +58,7 @@ export class HostedSession {
       onExited: (role, pid, ending) => push({ type: "exited", role, pid, ending }),
       onSignal: (signal, forwardedTo) => push({ type: "signal", signal, forwardedTo }),
       onInheritedClosed: () => push({ type: "inherited-closed" }),
+      onReported: (report, errno) => push({ type: "reported", report, errno }),
       onLost: (error) => push({ type: "lost", error }),
     });
   }

@@ -1,12 +1,11 @@
 /** The parts of a session that need no shim: pipes, files, held-back text, milestones. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { Syslog } from "../../src/conmond/syslog.ts";
-import { CallerPipe } from "../../src/session/caller-pipe.ts";
 import { writeAtomically, writeExitFiles } from "../../src/session/exit-report.ts";
 import { StandardInput } from "../../src/session/input.ts";
 import { Journal } from "../../src/session/journal.ts";
@@ -166,37 +165,6 @@ describe("StandardInput before there is a stdin", () => {
   });
 });
 
-describe("CallerPipe", () => {
-  it("writes each message with one write, in order", async () => {
-    const [ours, theirs] = sys.unixSocketPair("seqpacket");
-    const pipe = new CallerPipe(ours, "sync pipe");
-    void pipe.send(Buffer.from("one\n"));
-    await pipe.send(Buffer.from("two\n"));
-    const buffer = Buffer.alloc(100);
-    assert.equal(buffer.toString("latin1", 0, sys.receive(theirs, buffer)), "one\n");
-    assert.equal(buffer.toString("latin1", 0, sys.receive(theirs, buffer)), "two\n");
-    await pipe.close();
-    assert.equal(sys.receive(theirs, buffer), 0);
-    sys.close(theirs);
-  });
-
-  it("does not mind a caller that has left", async () => {
-    const [readEnd, writeEnd] = sys.pipe();
-    sys.close(readEnd);
-    const pipe = new CallerPipe(writeEnd, "sync pipe");
-    await pipe.send(Buffer.from("x"));
-    await pipe.close();
-  });
-
-  it("writes to a plain file as well", async () => {
-    const path = join(directory, "sync");
-    const pipe = new CallerPipe(openSync(path, "w"), "sync pipe");
-    await pipe.send(Buffer.from("text"));
-    await pipe.close();
-    assert.equal(readFileSync(path, "utf8"), "text");
-  });
-});
-
 describe("exit files", () => {
   it("hold the bare number", () => {
     const report = {
@@ -262,20 +230,19 @@ describe("Journal", () => {
   it("tells the next conmond what has been reached", () => {
     const journal = Journal.create();
     const copy = sys.duplicate(journal.fd);
-    journal.reach("start-reported");
-    journal.reach("exit-recorded");
+    journal.reach("timed-out");
     journal.deadline = 1234.5;
     journal.consolePath = "/tmp/conmon-term.ü";
     journal.close();
     const next = Journal.adopt(copy);
     assert.deepEqual(
-      (["start-reported", "exit-recorded", "exit-reported"] as const).map((name) => next.has(name)),
-      [true, true, false],
+      (["timed-out", "exit-recorded"] as const).map((name) => next.has(name)),
+      [true, false],
     );
     assert.deepEqual([next.deadline, next.consolePath], [1234.5, "/tmp/conmon-term.ü"]);
-    next.reach("exit-reported");
+    next.reach("exit-recorded");
     const third = Journal.adopt(sys.duplicate(next.fd));
-    assert.ok(third.has("exit-reported"));
+    assert.ok(third.has("exit-recorded"));
     next.close();
     third.close();
   });
@@ -284,7 +251,7 @@ describe("Journal", () => {
     const journal = Journal.create();
     const next = Journal.adopt(sys.duplicate(journal.fd));
     assert.deepEqual(
-      [next.has("start-reported"), next.deadline, next.consolePath],
+      [next.has("timed-out"), next.deadline, next.consolePath],
       [false, undefined, ""],
     );
     journal.close();
