@@ -9,7 +9,8 @@ import { type Bundle, makeBundle } from "../support/bundle.ts";
 import { startConmon } from "../support/conmon.ts";
 import { type ExecRun, startExec } from "../support/exec.ts";
 import { inBothModes, type Place } from "../support/modes.ts";
-import { privateConmond } from "../support/private-conmond.ts";
+import { eventually, privateConmond } from "../support/private-conmond.ts";
+import { socketsOf } from "../support/processes.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch } from "../support/scratch.ts";
 import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
@@ -256,8 +257,11 @@ describe("exec, when conmond is killed", { skip }, () => {
     });
     run.start?.allow();
     await run.attach?.next();
-    const client = new AttachClient(place.scratch, join(directory, "attach"));
     const monitor = await run.monitorPid();
+    const before = socketsOf(monitor);
+    const client = new AttachClient(place.scratch, join(directory, "attach"));
+    // It is safe from then on: the shim has the client's descriptor as well.
+    await eventually(() => socketsOf(monitor) > before, "the client's descriptor with the shim");
     const first = await privateConmond(monitor);
     process.kill(first, "SIGKILL");
     await privateConmond(monitor, first);

@@ -1,13 +1,6 @@
 /** conmond goes, the container stays: what the next conmond makes of it. */
 import assert from "node:assert/strict";
-import {
-  existsSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  renameSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
@@ -16,20 +9,13 @@ import { makeBundle } from "../support/bundle.ts";
 import { type ConmonRun, startConmon } from "../support/conmon.ts";
 import { startConmond } from "../support/conmond.ts";
 import { eventually, privateConmond } from "../support/private-conmond.ts";
-import { hasOpen } from "../support/processes.ts";
+import { hasOpen, socketsOf } from "../support/processes.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
 import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
 import { appears, textOf } from "../support/waiting.ts";
 
 const skip = unlessRootWith("runc", "busybox");
-
-/** How many sockets a process has open. */
-function socketsOf(pid: number): number {
-  const descriptors = readdirSync(`/proc/${pid}/fd`);
-  return descriptors.filter((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith("socket:"))
-    .length;
-}
 
 /** A container that says "ready", and "done" with status 7 once it has been sent SIGTERM. */
 async function startWaiting(scratch: Scratch, conmond?: string): Promise<ConmonRun> {

@@ -95,3 +95,11 @@ export function hasOpen(pid: number, path: string): boolean {
     (fd) => ifStillThere(pid, () => readlinkSync(`/proc/${pid}/fd/${fd}`)) === path,
   );
 }
+
+/** How many sockets a process has open. */
+export function socketsOf(pid: number): number {
+  const descriptors = ifStillThere(pid, () => readdirSync(`/proc/${pid}/fd`)) ?? [];
+  return descriptors.filter((fd) =>
+    ifStillThere(pid, () => readlinkSync(`/proc/${pid}/fd/${fd}`))?.startsWith("socket:"),
+  ).length;
+}
