@@ -8,6 +8,8 @@ export const DEPOSIT = {
   listener: SLOT.free + 1,
   ctl: SLOT.free + 2,
   winsz: SLOT.free + 3,
+  notify: SLOT.free + 4,
+  oom: SLOT.free + 8,
   firstClient: SLOT.free + 16,
 } as const;
 
