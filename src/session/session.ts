@@ -20,6 +20,7 @@ import {
 } from "../shim/messages.ts";
 import * as sys from "../sys/mod.ts";
 import { type CheckedOptions, checkOptions } from "./checks.ts";
+import { ContainerEvents } from "./container-events.ts";
 import { ContainerIo } from "./container-io.ts";
 import { DEPOSIT } from "./deposit.ts";
 import { ConmonError } from "./errors.ts";
@@ -63,6 +64,7 @@ export class Session implements ShimEvents {
   #options: CheckedOptions | undefined;
   #io: ContainerIo | undefined;
   #fifos: ControlFifos | undefined;
+  #events: ContainerEvents | undefined;
   #journal: Journal | undefined;
   #syncPipe: SyncPipe | undefined;
   /** A signal that came when there was no process yet to hand it to. */
@@ -166,6 +168,8 @@ export class Session implements ShimEvents {
       this.#openFifos(bundle, descriptors);
     }
     this.#journal = this.#openJournal(descriptors);
+    this.#events = new ContainerEvents(options, this.#connection, this.#messages);
+    this.#events.open(descriptors);
   }
 
   #openFifos(bundle: string, inherited: Map<number, number>): void {
@@ -266,6 +270,8 @@ export class Session implements ShimEvents {
   #running(pid: number): void {
     this.#phase = "running";
     this.#io?.acceptStartupText();
+    // Before the caller knows the pid, so that nothing runs in the container yet.
+    this.#events?.watchOom(pid);
     this.#connection.watch(pid);
     this.#passHeldSignal("container");
     if (this.#journal?.has("start-reported")) return;
@@ -319,6 +325,7 @@ export class Session implements ShimEvents {
     const { cid, persistDir, exitDir, launch } = this.#knownOptions();
     this.#io?.drain();
     await this.#io?.syncLogs();
+    this.#events?.finishOom();
     await this.#closeInherited();
     this.#detach();
     if (!this.#journal?.has("exit-recorded")) {
@@ -356,6 +363,7 @@ export class Session implements ShimEvents {
     this.#fifos?.close();
     this.#fifos?.remove();
     this.#fifos = undefined;
+    this.#events?.finishNotify();
     this.#clientsDetached = this.#io?.detachClients() ?? Promise.resolve();
   }
 
@@ -472,6 +480,7 @@ export class Session implements ShimEvents {
     this.#connection.close();
     clearTimeout(this.#exitDelay);
     this.#fifos?.close();
+    this.#events?.close();
     this.#io?.close();
     this.#journal?.close();
     void this.#syncPipe?.close();

@@ -11,7 +11,6 @@ export function refuseUnsupported(options: CheckedOptions): void {
     [options.launch.kind === "restore", "--restore"],
     [drivers.includes("journald"), "the log driver journald"],
     [drivers.includes("passthrough"), "the log driver passthrough"],
-    [options.sdnotifySocket !== undefined, "--sdnotify-socket"],
     [options.timeoutSeconds !== undefined, "--timeout"],
   ];
   for (const [present, what] of asked) {
