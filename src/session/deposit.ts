@@ -12,6 +12,7 @@ export const DEPOSIT = {
   consoleListener: SLOT.free + 5,
   consoleConnection: SLOT.free + 6,
   terminal: SLOT.free + 7,
+  oom: SLOT.free + 8,
   firstClient: SLOT.free + 16,
 } as const;
 

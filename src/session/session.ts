@@ -23,6 +23,7 @@ import { Alarm, monotonicSeconds } from "./alarm.ts";
 import { CallerPipe, REPORT } from "./caller-pipe.ts";
 import type { CheckedOptions } from "./checks.ts";
 import { readCommandLine } from "./command-line.ts";
+import { ContainerEvents } from "./container-events.ts";
 import { ContainerIo } from "./container-io.ts";
 import { DEPOSIT } from "./deposit.ts";
 import { checkDirectories } from "./directories.ts";
@@ -35,7 +36,6 @@ import { readPid } from "./pidfile.ts";
 import { runtimeCommand } from "./runtime-command.ts";
 import { StartGate } from "./start-gate.ts";
 import { encodeSyncMessage, syncKey } from "./sync-message.ts";
-import { refuseUnsupported } from "./unsupported.ts";
 
 /**
  * - `checking`: the options; nothing has been made yet
@@ -67,6 +67,7 @@ export class Session implements ShimEvents {
   #phase: Phase = "checking";
   #options: CheckedOptions | undefined;
   #io: ContainerIo | undefined;
+  #events: ContainerEvents | undefined;
   #journal: Journal | undefined;
   #syncPipe: CallerPipe | undefined;
   #attachPipe: CallerPipe | undefined;
@@ -114,7 +115,6 @@ export class Session implements ShimEvents {
     try {
       const options = this.#readOptions(hello, context);
       if (options === undefined) return;
-      refuseUnsupported(options);
       checkDirectories(options);
       this.#prepare(options, context, descriptors);
       if (options.conmonPidfile !== undefined) {
@@ -156,6 +156,8 @@ export class Session implements ShimEvents {
     this.#io = new ContainerIo(options, this.#connection, this.#messages);
     const bundle = options.launch.bundle;
     if (bundle !== undefined && !this.#isPassthrough()) this.#io.openBundle(bundle, descriptors);
+    this.#events = new ContainerEvents(options, this.#connection, this.#messages);
+    this.#events.open(descriptors);
     const inherited = descriptors.get(DEPOSIT.journal);
     descriptors.delete(DEPOSIT.journal);
     this.#journal = inherited === undefined ? Journal.create() : Journal.adopt(inherited);
@@ -267,6 +269,8 @@ export class Session implements ShimEvents {
   #running(pid: number): void {
     this.#phase = "running";
     this.#io?.acceptStartupText();
+    // Before the caller knows the pid, so that nothing runs in the container yet.
+    this.#events?.watchOom(pid);
     this.#connection.watch(pid);
     this.#passHeldSignal("container");
     this.#limitTime();
@@ -348,6 +352,7 @@ export class Session implements ShimEvents {
     const { cid, persistDir, exitDir, launch } = this.#knownOptions();
     this.#io?.drain();
     await this.#io?.syncLogs();
+    this.#events?.finishOom();
     await this.#closeInherited();
     this.#detach();
     if (!this.#journal?.has("exit-recorded")) {
@@ -387,6 +392,7 @@ export class Session implements ShimEvents {
 
   /** Ends what clients can reach; those that read slowly may have the rest. */
   #detach(): void {
+    this.#events?.finishNotify();
     this.#clientsDetached = this.#io?.detach() ?? Promise.resolve();
   }
 
@@ -509,6 +515,7 @@ export class Session implements ShimEvents {
     this.#exitDelay?.cancel();
     this.#timeLimit?.cancel();
     this.#startGate?.close();
+    this.#events?.close();
     this.#io?.close();
     this.#journal?.close();
     this.#syncPipe?.close();
