@@ -53,17 +53,6 @@ describe("podman run", { skip }, () => {
       podman.run(["run", "--rm", podman.image, "sh", "-c", "sh -c 'kill -9 $$'; exit $?"]),
   });
 
-  scenario("hands signals on to the container", {
-    expected: { status: 7, stdout: "ready\nterminated\n" },
-    observe: async ({ podman }) => {
-      const script = "trap 'echo terminated; exit 7' TERM; echo ready; sleep 1000 & wait";
-      const command = podman.start(["run", "--rm", podman.image, "sh", "-c", script]);
-      await command.printed("ready\n");
-      command.kill("SIGTERM");
-      return await command.end();
-    },
-  });
-
   scenario("lets the container go on when podman is killed", {
     expected: { exitCode: "5", logs: "ready\nafter\n" },
     observe: async ({ podman, name, volume, sign }) => {
