@@ -182,9 +182,11 @@ describe("podman run -d", { skip }, () => {
   scenario("removes itself with --rm", {
     expected: { exists: 1 },
     observe: async (trial) => {
-      const { podman, name } = trial;
+      const { podman, name, inspect, cleanedUp } = trial;
       const container = await runReady(trial, OBEDIENT, "--rm");
+      const { Id } = await inspect(container);
       const { status } = await podman.run(["stop", container]);
+      await cleanedUp(Id);
       const exists = await podman.run(["container", "exists", name("sleeper")]);
       return { status, exists: exists.status };
     },
@@ -365,9 +367,7 @@ describe("podman rm, start, restart", { skip }, () => {
       const { podman, inspect, state } = trial;
       const container = await runReady(trial, OBEDIENT);
       const before = (await inspect(container)).State.Pid;
-      const follower = podman.start(["logs", "-f", container]);
       const restarted = await podman.run(["restart", container]);
-      await follower.end(); // It ends with the old process.
       const after = (await inspect(container)).State.Pid;
       const facts = await state(container);
       const logs = await logsWith(trial, container, "ready\nterm\nready\n");

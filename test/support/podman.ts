@@ -14,6 +14,8 @@ export interface PodmanOptions {
   readonly conmond?: string;
   /** Path or name of the OCI runtime. Default: "runc". */
   readonly runtime?: string;
+  /** A command that runs podman, as `nsenter` does. Default: none. */
+  readonly wrapper?: readonly string[];
 }
 
 /** What may differ from command to command. */
@@ -47,11 +49,13 @@ export class Podman {
   readonly #scratch: Scratch;
   readonly #options: PodmanOptions;
   readonly #globalArguments: readonly string[];
+  readonly #command: readonly string[];
   readonly #environment: Record<string, string>;
 
   constructor(scratch: Scratch, options: PodmanOptions) {
     this.#scratch = scratch;
     this.#options = options;
+    this.#command = [...(options.wrapper ?? []), needProgram("podman")];
     this.#environment = makeEnvironment(scratch, options);
     this.#globalArguments = [
       ...["--root", scratch.folder("storage"), "--runroot", scratch.folder("runroot")],
@@ -88,7 +92,8 @@ export class Podman {
     args: readonly string[],
     options: Pick<PodmanCommandOptions, "conmon"> = {},
   ): PodmanCommand {
-    const child = spawn(needProgram("podman"), this.#arguments(args, options), {
+    const [program, ...all] = this.#commandLine(args, options);
+    const child = spawn(program, all, {
       cwd: this.#scratch.directory,
       stdio: "pipe",
       env: this.#environment,
@@ -96,9 +101,13 @@ export class Podman {
     return new PodmanCommand(child, args);
   }
 
-  #arguments(args: readonly string[], { conmon }: PodmanCommandOptions): string[] {
+  #commandLine(
+    args: readonly string[],
+    { conmon }: PodmanCommandOptions,
+  ): [program: string, ...arguments: string[]] {
+    const [program = "", ...first] = this.#command;
     const monitor = conmon === undefined ? [] : ["--conmon", monitorPath(conmon)];
-    return [...this.#globalArguments, ...monitor, ...args];
+    return [program, ...first, ...this.#globalArguments, ...monitor, ...args];
   }
 
   /** Files of containers, as a rule of removed ones: none. Locks and events are podman's own. */

@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Podman } from "./podman.ts";
+import { processesWith, waitUntilGone } from "./processes.ts";
 import type { Scratch } from "./scratch.ts";
 import { appears } from "./waiting.ts";
 
@@ -10,6 +11,7 @@ export interface Inspected {
   readonly State: {
     readonly Status: string;
     readonly Running: boolean;
+    readonly Paused: boolean;
     readonly ExitCode: number;
     readonly OOMKilled: boolean;
     readonly Error: string;
@@ -79,8 +81,13 @@ export class Trial {
   /** Resolves when a container has made the file. */
   readonly signed = (name: string): Promise<void> => appears(this.path(name));
 
-  /** What `podman inspect` says of a container, of all that has to do with its monitor. */
+  /**
+   * What `podman inspect` says of a container, of all that has to do with its monitor. Of one that
+   * has ended only after the exit command: what podman knows before that is a matter of luck.
+   */
   readonly state = async (container: string): Promise<ContainerState> => {
+    const { Id, State } = await this.inspect(container);
+    if (!State.Running && !State.Paused) await this.cleanedUp(Id);
     const facts = await this.inspect(container);
     const { Status, Running, ExitCode, OOMKilled, Error: error, Pid } = facts.State;
     return {
@@ -92,6 +99,12 @@ export class Trial {
       hasPid: Pid > 0,
       restarts: facts.RestartCount,
     };
+  };
+
+  /** Resolves when the monitor and the exit command of a container that has ended are gone. */
+  readonly cleanedUp = async (id: string): Promise<void> => {
+    const left = await waitUntilGone(() => processesWith(id));
+    if (left.length > 0) throw new Error(`there is still ${JSON.stringify(left)}`);
   };
 
   /** Of what `podman inspect` prints, all that tests look at. */
