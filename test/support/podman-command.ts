@@ -1,5 +1,5 @@
-import type { ChildProcessWithoutNullStreams } from "node:child_process";
-import type { Writable } from "node:stream";
+import type { ChildProcess } from "node:child_process";
+import type { Readable, Writable } from "node:stream";
 import { inTime } from "./waiting.ts";
 
 /** How long one podman command may take, in milliseconds. */
@@ -16,25 +16,29 @@ export type PodmanResult = {
 /** A podman command under way. */
 export class PodmanCommand {
   readonly stdin: Writable;
-  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #process: ChildProcess;
   /** For messages: what was run. */
   readonly #title: string;
   readonly #ended: Promise<number | null>;
   readonly #chunks = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
   #onOutput: () => void = () => {};
 
-  constructor(child: ChildProcessWithoutNullStreams, args: readonly string[]) {
+  constructor(
+    child: ChildProcess,
+    pipes: { readonly stdin: Writable; readonly stdout: Readable; readonly stderr: Readable },
+    args: readonly string[],
+  ) {
     this.#process = child;
     this.#title = `\`podman ${args.join(" ")}\``;
-    this.stdin = child.stdin;
+    this.stdin = pipes.stdin;
     for (const name of ["stdout", "stderr"] as const) {
-      child[name].on("data", (chunk: Buffer) => {
+      pipes[name].on("data", (chunk: Buffer) => {
         this.#chunks[name].push(chunk);
         this.#onOutput();
       });
     }
     // A podman that reads nothing may be gone before all of the input is.
-    child.stdin.on("error", () => {});
+    pipes.stdin.on("error", () => {});
     this.#ended = new Promise((resolve, reject) => {
       child.on("error", reject);
       child.on("close", resolve);

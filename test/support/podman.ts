@@ -1,8 +1,10 @@
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { spawn as spawnInTerminal } from "node-pty";
 import { makeBusyboxRoot } from "./bundle.ts";
 import { PodmanCommand, type PodmanResult } from "./podman-command.ts";
+import { PodmanTerminal } from "./podman-terminal.ts";
 import { type Monitor, monitorPath, needProgram, programPath } from "./programs.ts";
 import type { Scratch } from "./scratch.ts";
 
@@ -24,6 +26,10 @@ export interface PodmanCommandOptions {
   readonly conmon?: Monitor;
   /** What podman reads on stdin. Default: nothing. */
   readonly input?: string | Uint8Array;
+  /** Descriptors that podman inherits, from 3 up. */
+  readonly descriptors?: readonly number[];
+  /** For podman itself, besides what it always has. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -88,17 +94,31 @@ export class Podman {
   }
 
   /** Starts a podman command that the test takes part in, as `logs -f` or `attach`. */
-  start(
-    args: readonly string[],
-    options: Pick<PodmanCommandOptions, "conmon"> = {},
-  ): PodmanCommand {
+  start(args: readonly string[], options: Omit<PodmanCommandOptions, "input"> = {}): PodmanCommand {
     const [program, ...all] = this.#commandLine(args, options);
     const child = spawn(program, all, {
       cwd: this.#scratch.directory,
-      stdio: "pipe",
-      env: this.#environment,
+      stdio: ["pipe", "pipe", "pipe", ...(options.descriptors ?? [])],
+      env: { ...this.#environment, ...options.environment },
     });
-    return new PodmanCommand(child, args);
+    const { stdin, stdout, stderr } = child;
+    if (stdin === null || stdout === null || stderr === null) throw new Error("pipes are missing");
+    return new PodmanCommand(child, { stdin, stdout, stderr }, args);
+  }
+
+  /** Starts a podman command in a terminal of so many columns and rows. */
+  startInTerminal(
+    args: readonly string[],
+    size: { readonly columns: number; readonly rows: number },
+  ): PodmanTerminal {
+    const [program, ...all] = this.#commandLine(args, {});
+    const terminal = spawnInTerminal(program, all, {
+      cwd: this.#scratch.directory,
+      cols: size.columns,
+      rows: size.rows,
+      env: { ...this.#environment, TERM: "xterm" },
+    });
+    return new PodmanTerminal(terminal, args);
   }
 
   #commandLine(
