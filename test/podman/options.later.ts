@@ -86,7 +86,9 @@ describe("podman run --sdnotify", { skip }, () => {
         const args = ["run", "-d", ...options, podman.image, "/bin/sh", "-c", script];
         await podman.ok(args, { environment: { NOTIFY_SOCKET: socket.path } });
         await socket.received(2);
-        return { messages: await withoutPid(socket.messages, inspect(container)) };
+        // The one is podman's, the other the container's: either may be first.
+        const messages = (await withoutPid(socket.messages, inspect(container))).sort();
+        return { messages };
       } finally {
         socket.close();
       }

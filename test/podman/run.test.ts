@@ -148,10 +148,14 @@ describe("podman run -i", { skip }, () => {
 
   scenario("does not wait for a container to read all of the input", {
     expected: { status: 6, stdout: "first\n" },
-    observe: ({ podman }) => {
-      const script = "exec head -n 1 | cat; exit 6";
-      const input = `first\n${"more\n".repeat(MIB / 5)}`;
-      return podman.run(["run", "--rm", "-i", podman.image, "sh", "-c", script], { input });
+    observe: async ({ podman, volume, sign }) => {
+      // It ends when its output has been read: at the end Debian's conmon may lose what has not.
+      const script = "read -r l; echo $l; until test -e /trial/go; do sleep 0.05; done; exit 6";
+      const command = podman.start(["run", "--rm", "-i", volume, podman.image, "sh", "-c", script]);
+      command.stdin.end(`first\n${"more\n".repeat(MIB / 5)}`);
+      await command.printed("first\n");
+      sign("go");
+      return await command.end();
     },
   });
 

@@ -29,9 +29,12 @@ const WAITING = "while :; do sleep 1000 & wait; done";
 /** Prints the window's size whenever it changes, and whenever a line is read. */
 const SIZES = "trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done";
 
-/** Podman tells the size when the container may already run: waits for the one given. */
+/**
+ * Podman tells the size when the container may already run: waits for the one given. The change
+ * itself may interrupt stty, which then complains.
+ */
 function untilSize(size: string): string {
-  return `until test "$(stty size)" = '${size}'; do sleep 0.05; done`;
+  return `until test "$(stty size 2>/dev/null)" = '${size}'; do sleep 0.05; done`;
 }
 
 describe("podman run -it", { skip }, () => {
