@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import { Tally } from "./test-tally.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const STAGES = ["test/unit", "test/integration"];
+const STAGES = ["test/unit", "test/integration", "test/podman"];
 /** For one test file as a whole, in milliseconds. */
 const FILE_DEADLINE = 300_000;
 const isCi = process.env.CI === "true";

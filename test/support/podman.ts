@@ -1,15 +1,17 @@
-import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { spawn as spawnInTerminal } from "node-pty";
 import { makeBusyboxRoot } from "./bundle.ts";
+import { PodmanCommand, type PodmanResult } from "./podman-command.ts";
+import { PodmanTerminal } from "./podman-terminal.ts";
 import { type Monitor, monitorPath, needProgram, programPath } from "./programs.ts";
 import type { Scratch } from "./scratch.ts";
-import { inTime } from "./waiting.ts";
-
-/** How long one podman command may take, in milliseconds. */
-const PATIENCE = 60_000;
 
 /** A private podman and what is the same for all of its commands. */
 export interface PodmanOptions {
+  /** Default: "ours". */
+  readonly conmon?: Monitor;
   /** The socket of a shared conmond. Default: none, each monitor has one of its own. */
   readonly conmond?: string;
   /** Path or name of the OCI runtime. Default: "runc". */
@@ -20,17 +22,14 @@ export interface PodmanOptions {
 
 /** What may differ from command to command. */
 export interface PodmanCommandOptions {
-  /** Default: "ours". */
+  /** Default: that of the podman. What podman does on its own later (a restart) has the default. */
   readonly conmon?: Monitor;
   /** What podman reads on stdin. Default: nothing. */
   readonly input?: string | Uint8Array;
-}
-
-/** How a podman command went. */
-export interface PodmanResult {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
+  /** Descriptors that podman inherits, from 3 up. */
+  readonly descriptors?: readonly number[];
+  /** For podman itself, besides what it always has. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -54,38 +53,32 @@ export class Podman {
   /** The name of an image with busybox. */
   readonly image = "localhost/busybox:latest";
   readonly #scratch: Scratch;
+  readonly #options: PodmanOptions;
   readonly #globalArguments: readonly string[];
   readonly #command: readonly string[];
+  readonly #environment: Record<string, string>;
 
   constructor(scratch: Scratch, options: PodmanOptions) {
     this.#scratch = scratch;
+    this.#options = options;
     this.#command = [...(options.wrapper ?? []), needProgram("podman")];
-    writeConfiguration(scratch, options);
+    this.#environment = makeEnvironment(scratch, options);
     this.#globalArguments = [
       ...["--root", scratch.folder("storage"), "--runroot", scratch.folder("runroot")],
       ...["--tmpdir", scratch.folder("libpod"), "--storage-driver", "vfs"],
     ];
   }
 
+  /** The same containers and images under other settings; what is not given stays as it is. */
+  with(options: PodmanOptions): Podman {
+    return new Podman(this.#scratch, { ...this.#options, ...options });
+  }
+
   /** Runs a podman command to its end, whatever that is. */
   async run(args: readonly string[], options: PodmanCommandOptions = {}): Promise<PodmanResult> {
-    const child = this.spawn(args, options);
-    let [stdout, stderr] = ["", ""];
-    child.stdout.setEncoding("utf8").on("data", (text) => {
-      stdout += text;
-    });
-    child.stderr.setEncoding("utf8").on("data", (text) => {
-      stderr += text;
-    });
-    // A podman that reads nothing may be gone before all of the input is.
-    child.stdin.on("error", () => {});
-    child.stdin.end(options.input);
-    const ended = new Promise<number | null>((resolve, reject) => {
-      child.on("error", reject);
-      child.on("close", resolve);
-    });
-    const what = () => `\`podman ${args.join(" ")}\`; stdout: ${stdout}; stderr: ${stderr}`;
-    return { status: await inTime(ended, what, PATIENCE), stdout, stderr };
+    const command = this.start(args, options);
+    command.stdin.end(options.input);
+    return await command.end();
   }
 
   /**
@@ -100,26 +93,56 @@ export class Podman {
     throw new Error(`\`podman ${args.join(" ")}\` ended with ${status}: ${stderr}`);
   }
 
-  /** Starts a podman command and leaves it to the test, as `logs -f` or `attach` need it. */
-  spawn(
+  /** Starts a podman command that the test takes part in, as `logs -f` or `attach`. */
+  start(args: readonly string[], options: Omit<PodmanCommandOptions, "input"> = {}): PodmanCommand {
+    const [program, ...all] = this.#commandLine(args, options);
+    const child = spawn(program, all, {
+      cwd: this.#scratch.directory,
+      stdio: ["pipe", "pipe", "pipe", ...(options.descriptors ?? [])],
+      env: { ...this.#environment, ...options.environment },
+    });
+    const { stdin, stdout, stderr } = child;
+    if (stdin === null || stdout === null || stderr === null) throw new Error("pipes are missing");
+    return new PodmanCommand(child, { stdin, stdout, stderr }, args);
+  }
+
+  /** Starts a podman command in a terminal of so many columns and rows. */
+  startInTerminal(
     args: readonly string[],
-    options: Pick<PodmanCommandOptions, "conmon"> = {},
-  ): ChildProcessWithoutNullStreams {
-    const monitor = monitorPath(options.conmon ?? "ours");
+    size: { readonly columns: number; readonly rows: number },
+  ): PodmanTerminal {
+    const [program, ...all] = this.#commandLine(args, {});
+    const terminal = spawnInTerminal(program, all, {
+      cwd: this.#scratch.directory,
+      cols: size.columns,
+      rows: size.rows,
+      env: { ...this.#environment, TERM: "xterm" },
+    });
+    return new PodmanTerminal(terminal, args);
+  }
+
+  #commandLine(
+    args: readonly string[],
+    { conmon }: PodmanCommandOptions,
+  ): [program: string, ...arguments: string[]] {
     const [program = "", ...first] = this.#command;
-    const all = [...first, ...this.#globalArguments, "--conmon", monitor, ...args];
-    const scratch = this.#scratch;
-    return spawn(program, all, {
-      cwd: scratch.directory,
-      stdio: "pipe",
-      env: {
-        PATH: programPath,
-        HOME: scratch.directory,
-        TMPDIR: scratch.temporary,
-        CONMON_TS_TEST: scratch.id,
-        CONTAINERS_CONF: scratch.path("containers.conf"),
-        CONTAINERS_STORAGE_CONF: scratch.path("storage.conf"),
-      },
+    const monitor = conmon === undefined ? [] : ["--conmon", monitorPath(conmon)];
+    return [program, ...first, ...this.#globalArguments, ...monitor, ...args];
+  }
+
+  /** Files of containers, as a rule of removed ones: none. Locks and events are podman's own. */
+  remains(): string[] {
+    const places: [string, RegExp][] = [
+      ["libpod", /^(alive(\.lck)?|events|locks|exits|persist|socket)$/],
+      ...["exits", "persist", "socket"].map((name): [string, RegExp] => [`libpod/${name}`, /^$/]),
+      ["runroot/vfs-containers", /^$/],
+      ["storage/vfs-containers", /^containers\.(json|lock)$/],
+      ["tmp", /^$/],
+    ];
+    return places.flatMap(([place, known]) => {
+      const directory = this.#scratch.path(place);
+      const names = existsSync(directory) ? readdirSync(directory) : [];
+      return names.filter((name) => !known.test(name)).map((name) => join(directory, name));
     });
   }
 
@@ -129,7 +152,20 @@ export class Podman {
   }
 }
 
-function writeConfiguration(scratch: Scratch, { conmond, runtime }: PodmanOptions): void {
+function makeEnvironment(scratch: Scratch, options: PodmanOptions): Record<string, string> {
+  return {
+    PATH: programPath,
+    HOME: scratch.directory,
+    TMPDIR: scratch.temporary,
+    CONMON_TS_TEST: scratch.id,
+    CONTAINERS_CONF: writeConfiguration(scratch, options),
+    CONTAINERS_STORAGE_CONF: writeStorageConfiguration(scratch),
+  };
+}
+
+/** Returns the file's path. */
+function writeConfiguration(scratch: Scratch, options: PodmanOptions): string {
+  const { conmon = "ours", conmond, runtime } = options;
   const environment = [
     `PATH=${programPath}`,
     `TMPDIR=${scratch.temporary}`,
@@ -145,6 +181,7 @@ function writeConfiguration(scratch: Scratch, { conmond, runtime }: PodmanOption
     'netns = "none"',
     "[engine]",
     `runtime = ${text(runtime ?? "runc")}`,
+    `conmon_path = [${text(monitorPath(conmon))}]`,
     `conmon_env_vars = ${text(environment)}`,
     'events_logger = "file"',
     'cgroup_manager = "cgroupfs"',
@@ -153,14 +190,22 @@ function writeConfiguration(scratch: Scratch, { conmond, runtime }: PodmanOption
     "[network]",
     `network_config_dir = ${text(scratch.folder("networks"))}`,
   ];
-  writeFileSync(scratch.path("containers.conf"), `${lines.join("\n")}\n`);
-  const storage = [
+  const path = scratch.path(`${scratch.uniqueName()}-containers.conf`);
+  writeFileSync(path, `${lines.join("\n")}\n`);
+  return path;
+}
+
+/** Returns the file's path. */
+function writeStorageConfiguration(scratch: Scratch): string {
+  const lines = [
     "[storage]",
     'driver = "vfs"',
-    `runroot = ${text(scratch.folder("runroot"))}`,
-    `graphroot = ${text(scratch.folder("storage"))}`,
+    `runroot = ${JSON.stringify(scratch.folder("runroot"))}`,
+    `graphroot = ${JSON.stringify(scratch.folder("storage"))}`,
   ];
-  writeFileSync(scratch.path("storage.conf"), `${storage.join("\n")}\n`);
+  const path = scratch.path("storage.conf");
+  writeFileSync(path, `${lines.join("\n")}\n`);
+  return path;
 }
 
 function makeImageArchive(scratch: Scratch): string {

@@ -42,16 +42,16 @@ export function isAlive(pid: number): boolean {
 }
 
 /**
- * Resolves when no process that `find` returns is left.
+ * Resolves when nothing that `find` returns, processes as a rule, is left.
  *
  * The kernel tells only parents of a process's end, so this has to look again and again.
  *
  * @returns those that are still there when the time, in milliseconds, is over
  */
-export async function waitUntilGone(
-  find: () => Sighting[],
+export async function waitUntilGone<T>(
+  find: () => T[],
   milliseconds: number = PATIENCE,
-): Promise<Sighting[]> {
+): Promise<T[]> {
   const end = Date.now() + milliseconds;
   let found = find();
   while (found.length > 0 && Date.now() < end) {
@@ -90,9 +90,14 @@ function ifStillThere<T>(pid: number, look: () => T): T | undefined {
 
 /** Whether a process has a file open. */
 export function hasOpen(pid: number, path: string): boolean {
+  return openFilesOf(pid).includes(path);
+}
+
+/** What a process has open, as /proc names it: a path, `socket:[INODE]` and the like. */
+export function openFilesOf(pid: number): string[] {
   const descriptors = ifStillThere(pid, () => readdirSync(`/proc/${pid}/fd`)) ?? [];
-  return descriptors.some(
-    (fd) => ifStillThere(pid, () => readlinkSync(`/proc/${pid}/fd/${fd}`)) === path,
+  return descriptors.flatMap(
+    (fd) => ifStillThere(pid, () => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? [],
   );
 }
 
