@@ -28,8 +28,8 @@ import { OutageWatch } from "./outage.ts";
 import { OutputQueue } from "./output-queue.ts";
 import { newCounters, type Sink, type SinkFault, type StreamName } from "./sink.ts";
 
-/** Enough for what two pipes hold and a read, so that nothing is lost at the end of a container. */
-const QUEUE_SIZE = 256 * 1024;
+/** Enough for what two busy pipes hold and a read, so that nothing is lost at the end of a container. */
+const QUEUE_SIZE = 3 * 1024 * 1024;
 /** How long journald may take nothing before the container does not wait for it any longer. */
 const PATIENCE_MS = 2000;
 /** How many entries are sent before other sessions have their turn: a millisecond or two. */
@@ -44,7 +44,7 @@ export interface JournaldOptions extends JournalIdentity {
   readonly pieceSize?: number;
   /** Default: where journald listens. */
   readonly socketPath?: string;
-  /** Bytes of memory for what waits for journald. Default 262144. */
+  /** Bytes of memory for what waits for journald. Default 3 MiB. */
   readonly queueSize?: number;
   /** Milliseconds without progress after which `behind` ends although not all is sent. Default 2000. */
   readonly patience?: number;
