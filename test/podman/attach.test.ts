@@ -100,7 +100,7 @@ describe("podman attach", { skip }, () => {
       victim.kill("SIGKILL");
       await victim.end();
       trial.sign("go");
-      return { other: await endWithoutTicks(other), state: await trial.state(container) };
+      return { other: await endWithoutTicks(other), state: await trial.endState(container) };
     },
   });
 

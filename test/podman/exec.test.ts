@@ -36,13 +36,13 @@ describe("podman exec", { skip }, () => {
   scenario("leaves the container's log and exit status alone", {
     expected: { logs: { status: 0, stdout: "", stderr: "" } },
     observe: async (trial) => {
-      const { podman, state } = trial;
+      const { podman, state, endState } = trial;
       const container = await runSleeper(trial);
       await podman.run(["exec", container, "sh", "-c", "echo hi; exit 3"]);
       const running = await state(container);
       await podman.ok(["kill", container]);
       const logs = await podman.run(["logs", container]);
-      return { logs, running, ended: await state(container) };
+      return { logs, running, ended: await endState(container) };
     },
   });
 
@@ -157,7 +157,7 @@ describe("podman exec", { skip }, () => {
     observe: async (trial) => {
       const container = await runSleeper(trial);
       await trial.podman.ok(["kill", container]);
-      await trial.state(container);
+      await trial.endState(container);
       return await trial.podman.run(["exec", container, "true"]);
     },
   });

@@ -129,7 +129,7 @@ describe("podman run -it", { skip }, () => {
       attached.type("second\r");
       const { status, output } = await attached.end();
       const again = { status, output: output.replace(/^(tick\r\n)+/, "") };
-      const state = await trial.state(trial.name("tty"));
+      const state = await trial.endState(trial.name("tty"));
       return { detached, running, again, exitCode: state.exitCode };
     },
   });

@@ -162,12 +162,20 @@ class Stage {
     const podman = this.#podmans.get(side);
     if (podman === undefined || this.#scratch === undefined) throw new Error("not open");
     const trial = new Trial(this.#scratch, podman);
-    try {
-      return hideNames(await look(trial), trial);
-    } finally {
-      await trial.close();
-      await this.#checkNothingLeft(trial);
-    }
+    // One after the other; what goes wrong in the second must not hide what did in the first.
+    const [seen] = await Promise.allSettled([look(trial)]);
+    const [tidied] = await Promise.allSettled([this.#tidy(trial)]);
+    const faults = [seen, tidied].flatMap((part) =>
+      part.status === "rejected" ? [part.reason] : [],
+    );
+    if (faults.length > 1) throw new AggregateError(faults, faults.map(String).join("\n"));
+    if (seen.status === "rejected" || tidied.status === "rejected") throw faults[0];
+    return hideNames(seen.value, trial);
+  }
+
+  async #tidy(trial: Trial): Promise<void> {
+    await trial.close();
+    await this.#checkNothingLeft(trial);
   }
 
   async #checkNothingLeft({ scratch, podman }: Trial): Promise<void> {

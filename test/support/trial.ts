@@ -86,19 +86,16 @@ export class Trial {
    * has ended only after the exit command: what podman knows before that is a matter of luck.
    */
   readonly state = async (container: string): Promise<ContainerState> => {
-    const { Id, State } = await this.inspect(container);
-    if (!State.Running && !State.Paused) await this.cleanedUp(Id);
     const facts = await this.inspect(container);
-    const { Status, Running, ExitCode, OOMKilled, Error: error, Pid } = facts.State;
-    return {
-      status: Status,
-      running: Running,
-      exitCode: ExitCode,
-      oomKilled: OOMKilled,
-      error,
-      hasPid: Pid > 0,
-      restarts: facts.RestartCount,
-    };
+    if (facts.State.Running || facts.State.Paused) return stateOf(facts);
+    await this.cleanedUp(facts.Id);
+    return stateOf(await this.inspect(container));
+  };
+
+  /** The same of a container that is about to end, however long that takes. */
+  readonly endState = async (container: string): Promise<ContainerState> => {
+    await this.podman.ok(["wait", container]);
+    return await this.state(container);
   };
 
   /** Resolves when the monitor and the exit command of a container that has ended are gone. */
@@ -118,4 +115,17 @@ export class Trial {
     await this.podman.removeAll();
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+function stateOf(facts: Inspected): ContainerState {
+  const { Status, Running, ExitCode, OOMKilled, Error: error, Pid } = facts.State;
+  return {
+    status: Status,
+    running: Running,
+    exitCode: ExitCode,
+    oomKilled: OOMKilled,
+    error,
+    hasPid: Pid > 0,
+    restarts: facts.RestartCount,
+  };
 }
