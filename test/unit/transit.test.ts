@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readdirSync } from "node:fs";
+import { describe, it } from "node:test";
+import { spawn } from "node-pty";
+import { leftInTransit, Transit } from "../../src/session/transit.ts";
+import * as sys from "../../src/sys/mod.ts";
+
+function nonBlockingPipe(): [number, number] {
+  const [readEnd, writeEnd] = sys.pipe();
+  sys.setNonBlocking(readEnd, true);
+  sys.setNonBlocking(writeEnd, true);
+  return [readEnd, writeEnd];
+}
+
+describe("Transit", () => {
+  it("gives what is in the pipe, then nothing, then the end", () => {
+    const [readEnd, writeEnd] = nonBlockingPipe();
+    const transit = Transit.create();
+    const got: string[] = [];
+    const read = () => transit.read(readEnd, 1000, (data) => got.push(String(data)));
+    sys.write(writeEnd, Buffer.from("some text"), 0, 9);
+    assert.deepEqual([read(), read()], [9, -1]);
+    sys.close(writeEnd);
+    assert.equal(read(), 0);
+    assert.deepEqual(got, ["some text"]);
+    transit.close();
+    sys.close(readEnd);
+  });
+
+  it("gives large amounts whole and in order, in small pieces and large", () => {
+    const [readEnd, writeEnd] = nonBlockingPipe();
+    sys.setPipeSize(readEnd, 1024 * 1024);
+    const transit = Transit.create();
+    const sent = randomBytes(8 * 1024 * 1024);
+    const got: Buffer[] = [];
+    for (let at = 0; at < sent.length; ) {
+      const size = Math.min(sent.length - at, 1 + Math.floor(Math.random() * 300_000));
+      const count = sys.write(writeEnd, sent, at, size);
+      if (count > 0) at += count;
+      if (at > sent.length / 2) transit.enlarge();
+      transit.read(readEnd, 256 * 1024, (data) => got.push(Buffer.from(data)));
+    }
+    while (transit.read(readEnd, 256 * 1024, (data) => got.push(Buffer.from(data))) > 0);
+    assert.ok(Buffer.concat(got).equals(sent));
+    assert.ok(
+      got.some((data) => data.length > 65536),
+      "more at a time once it is enlarged",
+    );
+    transit.close();
+    [readEnd, writeEnd].forEach(sys.close);
+  });
+
+  it("keeps what was being logged for whoever takes over, and nothing else", () => {
+    const [readEnd, writeEnd] = nonBlockingPipe();
+    const transit = Transit.create();
+    const copy = sys.duplicate(transit.fd);
+    sys.write(writeEnd, Buffer.from("one"), 0, 3);
+    transit.read(readEnd, 100, () => {});
+    assert.equal(leftInTransit(copy).length, 0, "logged and gone");
+    sys.write(writeEnd, Buffer.from("two"), 0, 3);
+    assert.throws(() =>
+      transit.read(readEnd, 100, () => {
+        throw new Error("killed here");
+      }),
+    );
+    sys.write(writeEnd, Buffer.from("three"), 0, 5);
+    transit.close();
+    assert.equal(leftInTransit(copy).toString(), "two");
+    assert.equal(leftInTransit(copy).toString(), "two", "looking takes nothing away");
+    [readEnd, writeEnd, copy].forEach(sys.close);
+  });
+
+  it("takes what comes from a terminal as well", async () => {
+    const terminal = spawn("cat", [], {});
+    const master = (terminal as unknown as { fd: number }).fd;
+    const transit = Transit.create();
+    terminal.write("typed\r");
+    let got = "";
+    while (!got.includes("typed\r\ntyped\r\n")) {
+      const count = transit.read(sys.duplicate(master), 1000, (data) => {
+        got += data;
+      });
+      if (count < 0) await new Promise(setImmediate);
+    }
+    terminal.kill();
+    transit.close();
+  });
+
+  it("needs two descriptors, and leaves none", () => {
+    const before = readdirSync("/proc/self/fd").length;
+    const transit = Transit.create();
+    assert.equal(readdirSync("/proc/self/fd").length, before + 2);
+    transit.close();
+    transit.close();
+    assert.equal(readdirSync("/proc/self/fd").length, before);
+  });
+});
