@@ -131,6 +131,37 @@ static napi_value set_pipe_size(napi_env env, napi_callback_info info) {
   return number_or_error(env, "F_SETPIPE_SZ", fcntl(fd, F_SETPIPE_SZ, (int)size));
 }
 
+static bool read_transfer(napi_env env, napi_callback_info info, int *from, int *to, int64_t *most) {
+  napi_value arguments[3];
+  return read_arguments(env, info, 3, arguments) && read_descriptor(env, arguments[0], from) &&
+         read_descriptor(env, arguments[1], to) &&
+         read_integer(env, arguments[2], "length", 1, INT_MAX, most);
+}
+
+static napi_value js_splice(napi_env env, napi_callback_info info) {
+  int from, to;
+  int64_t most;
+  if (!read_transfer(env, info, &from, &to, &most))
+    return NULL;
+  ssize_t count;
+  do
+    count = splice(from, NULL, to, NULL, (size_t)most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  while (count < 0 && errno == EINTR);
+  return transferred(env, "splice", count);
+}
+
+static napi_value js_tee(napi_env env, napi_callback_info info) {
+  int from, to;
+  int64_t most;
+  if (!read_transfer(env, info, &from, &to, &most))
+    return NULL;
+  ssize_t count;
+  do
+    count = tee(from, to, (size_t)most, SPLICE_F_NONBLOCK);
+  while (count < 0 && errno == EINTR);
+  return transferred(env, "tee", count);
+}
+
 static napi_value bytes_readable(napi_env env, napi_callback_info info) {
   napi_value argument;
   int fd, count = 0;
@@ -201,6 +232,8 @@ bool export_descriptors(napi_env env, napi_value exports) {
       {"close", js_close},
       {"getPipeSize", get_pipe_size},
       {"setPipeSize", set_pipe_size},
+      {"splice", js_splice},
+      {"tee", js_tee},
       {"bytesReadable", bytes_readable},
       {"eventFd", event_fd},
       {"memoryFile", memory_file},

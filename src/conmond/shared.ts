@@ -2,6 +2,7 @@
 import { mkdirSync, rmSync, unlinkSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { FaultLimit } from "../attach/mod.ts";
+import { prepareTransits } from "../session/transit.ts";
 import { Listener } from "../sockets/listener.ts";
 import * as sys from "../sys/mod.ts";
 import { build } from "./build.ts";
@@ -30,6 +31,7 @@ export function defaultSocketPath(environment: NodeJS.ProcessEnv): string {
 export function serveShared(path: string, log: Log): void {
   const socketPath = resolve(path);
   process.umask(0o022);
+  prepareTransits();
   const listener = listenAt(socketPath);
   const conmond = new Conmond({ log, build, onIdle: () => undefined });
   const faults = new FaultLimit((error) => log("error", error.message));

@@ -9,6 +9,7 @@ import {
   sharedCriFramer,
 } from "./cri-framing.ts";
 import { asError, describe, LogFile } from "./log-file.ts";
+import type { LogKeeper, LogMark } from "./log-keeper.ts";
 import { OutageWatch } from "./outage.ts";
 import { newCounters, type Sink, type SinkFault, type StreamName } from "./sink.ts";
 
@@ -33,6 +34,8 @@ export interface K8sFileOptions {
   readonly globalMaxSize?: number;
   /** Output bytes in the longest record, 1 to 131072. Default 16384. */
   readonly recordSize?: number;
+  /** Keeps what a successor of this process needs to go on without a gap. Default: nobody does. */
+  readonly keeper?: LogKeeper | undefined;
   /** Told when logging or rotating begins to fail and when it works again. It must not throw. */
   readonly onError?: (fault: SinkFault) => void;
 }
@@ -61,9 +64,12 @@ export class K8sFileSink implements Sink {
   readonly #file: LogFile;
   readonly #framer: CriFramer;
   readonly #recordSize: number;
+  readonly #keeper: LogKeeper | undefined;
   readonly #maxSize: number;
   readonly #backups: number;
   readonly #onError: (fault: SinkFault) => void;
+  /** Bytes of the present piece of output that are in the log, or dropped. */
+  #done = 0;
   /** Bytes that may still be written in the whole run. */
   #allowance: number;
   /** To be told when the shared buffer is free again. */
@@ -88,20 +94,47 @@ export class K8sFileSink implements Sink {
     this.#maxSize = limitOf(options.maxSize);
     this.#backups = options.rotate ? (options.maxFiles ?? 1) : 0;
     this.#onError = options.onError ?? (() => {});
-    this.#file = new LogFile(options.path);
-    this.#allowance = limitOf(globalMaxSize) - this.#file.size;
+    this.#keeper = options.keeper;
+    this.#file = this.#open(options);
+    const before = options.keeper?.inherited?.mark;
+    this.#allowance = before?.allowance ?? limitOf(globalMaxSize) - this.#file.size;
+    if (before === undefined || before.inode !== this.#file.inode)
+      this.#keeper?.keep(this.#file.fd);
     this.#framer = sharedCriFramer();
   }
 
+  begin(): void {
+    this.#done = 0;
+    this.#record(false);
+  }
+
+  resume(stream: StreamName, data: Uint8Array, at: WallClock): boolean {
+    const mark = this.#keeper?.inherited?.mark;
+    const done = mark === undefined ? 0 : this.#doneBefore(mark, stream, data, at);
+    const missing = data.subarray(done);
+    this.#done = done;
+    this.#record(false);
+    if (missing.length > 0) this.#write(stream, missing, at);
+    return missing.length > 0;
+  }
+
   write(stream: StreamName, data: Uint8Array, at: WallClock): void {
+    this.#done = 0;
+    this.#write(stream, data, at);
+  }
+
+  #write(stream: StreamName, data: Uint8Array, at: WallClock): void {
+    const base = this.#done;
     const framer = this.#framer;
     framer.begin(stream, at);
     this.counters.bytes += data.length;
     for (let from = 0; from < data.length; ) {
+      this.#done = base + from;
       from = framer.fill(data, from, this.#recordSize);
       this.counters.records += framer.records;
       this.#log(framer.bytes, framer.length);
     }
+    this.#done = base + data.length;
     this.#tellFaults();
   }
 
@@ -166,15 +199,19 @@ export class K8sFileSink implements Sink {
       if (fitting > start) return fitting;
       if (this.#file.size === 0) return endOfRecord(bytes, start);
       // Where no fresh file can be had, too large a log is better than none.
-      if (!this.#rotate()) return end;
+      if (!this.#rotate(measureRecords(bytes, 0, start).bytes)) return end;
     }
   }
 
-  /** Returns whether there is more room than before. */
-  #rotate(): boolean {
+  /**
+   * Returns whether there is more room than before.
+   *
+   * @param logged bytes of output that are in the log since `#done` was set
+   */
+  #rotate(logged: number): boolean {
     try {
       const believed = this.#file.size;
-      if (this.#file.measure() >= believed) this.#renew();
+      if (this.#file.measure() >= believed) this.#renew(logged);
       return true;
     } catch (error) {
       this.#rotating.failed(asError(error));
@@ -182,12 +219,65 @@ export class K8sFileSink implements Sink {
     }
   }
 
-  #renew(): void {
+  #renew(logged = 0): void {
     const unfinished = this.#file.unfinished;
-    this.#file.renew(this.#backups);
+    const done = this.#done;
+    this.#done += logged;
+    this.#record(true);
+    try {
+      this.#file.renew(this.#backups);
+      this.#keeper?.keep(this.#file.fd);
+    } finally {
+      this.#record(false);
+      this.#done = done;
+    }
     this.counters.rotations++;
     if (unfinished > 0) this.#moveToDropped(1, unfinished);
     this.#rotating.succeeded();
+  }
+
+  #open({ path, keeper }: K8sFileOptions): LogFile {
+    const inherited = keeper?.inherited;
+    if (inherited === undefined) return new LogFile(path);
+    const file = new LogFile(path, inherited.fd);
+    // It was about to be replaced, and has been: the fresh one is at the path, or was about to be.
+    const replaced = inherited.mark.renewing && inherited.mark.inode === file.inode && file.isAway;
+    if (!replaced) return file;
+    file.close();
+    return new LogFile(path);
+  }
+
+  /** How many bytes of a piece of output the process before had logged. */
+  #doneBefore(mark: LogMark, stream: StreamName, data: Uint8Array, at: WallClock): number {
+    // A fresh file was begun after the mark: nothing of what follows it is there yet.
+    if (mark.inode !== this.#file.inode) return mark.done;
+    const more = this.#file.measure() - mark.size;
+    if (more <= 0) return mark.done;
+    if (more === this.#framedLength(stream, data.subarray(mark.done), at)) return data.length;
+    // It was killed in the middle of writing: what is there is logged anew, as a whole.
+    this.#file.cutTo(mark.size);
+    return mark.done;
+  }
+
+  /** How long the records of this are; whatever the time, they have the same length. */
+  #framedLength(stream: StreamName, data: Uint8Array, at: WallClock): number {
+    let length = 0;
+    this.#framer.begin(stream, at);
+    for (let from = 0; from < data.length; ) {
+      from = this.#framer.fill(data, from, this.#recordSize);
+      length += this.#framer.length;
+    }
+    return length;
+  }
+
+  #record(renewing: boolean): void {
+    this.#keeper?.record({
+      inode: this.#file.inode,
+      size: this.#file.size,
+      done: this.#done,
+      renewing,
+      allowance: this.#allowance,
+    });
   }
 
   #drop(bytes: Buffer, start: number, end: number): void {

@@ -24,6 +24,7 @@ export class LogFile {
   #fd: number;
   #size: number;
   #regular: boolean;
+  #inode: bigint;
   #closed = false;
   /** The rest of a record whose beginning is in the file and could not be cut off. */
   #rest: Buffer = NOTHING;
@@ -34,15 +35,17 @@ export class LogFile {
    * Opens the file for appending; it is made with mode 0640 if it is missing.
    *
    * @param path Absolute.
+   * @param inherited A descriptor that is open on it already, and is this object's own from now on.
    * @throws {Error} `Failed to open log file PATH: REASON`, with the `code` of the system call.
    */
-  constructor(path: string) {
+  constructor(path: string, inherited?: number) {
     this.path = path;
     try {
-      const opened = openForAppending(path);
+      const opened = inherited === undefined ? openForAppending(path) : describeOpen(inherited);
       this.#fd = opened.fd;
       this.#size = opened.size;
       this.#regular = opened.regular;
+      this.#inode = opened.inode;
     } catch (error) {
       throw describe(error, `Failed to open log file ${path}`);
     }
@@ -51,6 +54,16 @@ export class LogFile {
   /** Bytes in the file, as far as is known here. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Goes with every file that is or was at the path; changes when a fresh one is begun. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  /** The file's inode number. */
+  get inode(): bigint {
+    return this.#inode;
   }
 
   /** Bytes of a record that are still missing at the end of the file; 0 as long as all is well. */
@@ -106,7 +119,19 @@ export class LogFile {
     this.#fd = opened.fd;
     this.#size = opened.size;
     this.#regular = opened.regular;
+    this.#inode = opened.inode;
     this.#rest = NOTHING;
+  }
+
+  /** Drops what is behind `size`: a process that was killed had not come to the end of it. */
+  cutTo(size: number): void {
+    fs.ftruncateSync(this.#fd, size);
+    this.#size = size;
+  }
+
+  /** Another file is at the path, or none. */
+  get isAway(): boolean {
+    return this.#regular && !this.#isAtPath();
   }
 
   /** Resolves when the data of the present file is on stable storage. */
@@ -192,12 +217,17 @@ interface OpenFile {
   readonly fd: number;
   readonly size: number;
   readonly regular: boolean;
+  readonly inode: bigint;
 }
 
 function openForAppending(path: string): OpenFile {
-  const fd = fs.openSync(path, APPEND, MODE);
-  const status = fs.fstatSync(fd);
-  return { fd, size: status.isFile() ? status.size : 0, regular: status.isFile() };
+  return describeOpen(fs.openSync(path, APPEND, MODE));
+}
+
+function describeOpen(fd: number): OpenFile {
+  const status = fs.fstatSync(fd, { bigint: true });
+  const regular = status.isFile();
+  return { fd, size: regular ? Number(status.size) : 0, regular, inode: status.ino };
 }
 
 /** Puts an empty file in the place of the one at `path`, which becomes the first backup if wanted. */
@@ -213,7 +243,7 @@ function replaceFile(path: string, backups: number): OpenFile {
     fs.rmSync(temporary, { force: true });
     throw error;
   }
-  return { fd, size: 0, regular: true };
+  return describeOpen(fd);
 }
 
 /** Makes a file that nobody else has open or has prepared; one left over by a crash is replaced. */

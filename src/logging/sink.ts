@@ -65,6 +65,18 @@ export interface Sink {
    */
   write(stream: StreamName, data: Uint8Array, at: WallClock): void;
   /**
+   * A piece of output is going to be read: records where the log is, so that a successor of this
+   * process knows whether it has been logged. For sinks that can tell.
+   */
+  begin?(): void;
+  /**
+   * Logs a piece of output of which a process before may have logged all, a part or nothing; only
+   * what is missing. For sinks that can tell.
+   *
+   * @returns whether anything was missing
+   */
+  resume?(stream: StreamName, data: Uint8Array, at: WallClock): boolean;
+  /**
    * Whether the log is slower than what is written, but keeps up if it is given time: who can wait
    * should not write until the sink's `onRelief` says that this is over. Who writes nevertheless may
    * see the oldest of what waits dropped.

@@ -9,12 +9,15 @@ import { SLOT } from "../shim/messages.ts";
 import * as sys from "../sys/mod.ts";
 import type { CheckedOptions } from "./checks.ts";
 import { ContainerTerminal } from "./container-terminal.ts";
-import { CLIENTS_MAX, ClientDeposit, DEPOSIT } from "./deposit.ts";
+import { CLIENTS_MAX, ClientDeposit, DEPOSIT, takeDeposit } from "./deposit.ts";
 import { StandardInput } from "./input.ts";
+import type { Journal } from "./journal.ts";
+import { KeptLog } from "./kept-log.ts";
 import { openSinks } from "./open-sinks.ts";
-import { type Output, OutputStream } from "./output.ts";
+import { type Output, type OutputEvents, OutputStream } from "./output.ts";
 import type { OwnMessages } from "./own-messages.ts";
 import { StartupText } from "./startup-text.ts";
+import { emptyTransit, Transit } from "./transit.ts";
 
 /** How long attached clients that read slowly are given for the rest, in milliseconds. */
 const CLIENT_GRACE_MS = 10_000;
@@ -24,6 +27,7 @@ export class ContainerIo {
   readonly #options: CheckedOptions;
   readonly #connection: ShimConnection;
   readonly #messages: OwnMessages;
+  readonly #journal: Journal;
   readonly #sinks: Sink[];
   readonly #clock: sys.WallClock = { seconds: 0, nanoseconds: 0 };
   readonly #input: StandardInput | undefined;
@@ -32,15 +36,31 @@ export class ContainerIo {
   #attach: AttachServer | undefined;
   #fifos: ControlFifos | undefined;
   #startup: StartupText | undefined;
+  #transit: Transit | undefined;
 
-  /** @throws ConmonError when a log cannot be opened */
-  constructor(options: CheckedOptions, connection: ShimConnection, messages: OwnMessages) {
+  /**
+   * @param inherited what a hello brought, by slot; what the logs need is taken out of it
+   * @throws ConmonError when a log cannot be opened
+   */
+  constructor(
+    options: CheckedOptions,
+    connection: ShimConnection,
+    messages: OwnMessages,
+    journal: Journal,
+    inherited: Map<number, number>,
+  ) {
     this.#options = options;
+    this.#journal = journal;
     this.#connection = connection;
     this.#messages = messages;
     if (options.terminal) this.#terminal = this.#makeTerminal();
     if (options.terminal || options.stdin) this.#input = this.#makeInput();
-    this.#sinks = openSinks(options, messages, () => this.#readOn());
+    this.#sinks = openSinks(
+      options,
+      messages,
+      () => this.#readOn(),
+      (log) => KeptLog.of(log, journal, connection, inherited),
+    );
   }
 
   /**
@@ -79,13 +99,11 @@ export class ContainerIo {
    * @param holdBackStderr the runtime still runs, and what comes on stderr is its own
    */
   connect(descriptors: Map<number, number>, holdBackStderr: boolean): void {
-    if (holdBackStderr) this.#startup = new StartupText();
-    const take = (slot: number): number | undefined => {
-      const fd = descriptors.get(slot);
-      descriptors.delete(slot);
-      return fd;
-    };
-    const stdin = take(SLOT.stdin);
+    const transit = takeDeposit(descriptors, DEPOSIT.transit);
+    const startup = takeDeposit(descriptors, DEPOSIT.startup);
+    this.#openStartup(startup, holdBackStderr, transit);
+    this.#openTransit(transit);
+    const stdin = takeDeposit(descriptors, SLOT.stdin);
     if (stdin !== undefined) this.#input?.connect(stdin);
     // It was closed while another conmond served the session.
     else if (!this.#options.terminal) this.#input?.close();
@@ -93,7 +111,7 @@ export class ContainerIo {
       ["stdout", SLOT.stdout],
       ["stderr", SLOT.stderr],
     ] as const) {
-      const fd = take(slot);
+      const fd = takeDeposit(descriptors, slot);
       if (fd === undefined) continue;
       const output = this.#openOutput(name, fd, slot);
       this.#outputs.push(output);
@@ -103,15 +121,19 @@ export class ContainerIo {
 
   /** What came on stderr so far is the container's: logs it. */
   acceptStartupText(): void {
-    const held = this.#startup?.takeHeld() ?? [];
+    const startup = this.#startup;
     this.#startup = undefined;
-    for (const data of held) this.#log("stderr", data);
+    if (startup === undefined) return;
+    this.#logHeld(startup);
+    this.#connection.drop(DEPOSIT.startup);
+    startup.close();
   }
 
   /** The end of what the runtime wrote to stderr, everything in the pipe included. */
   takeStartupTail(): Buffer {
     for (const output of this.#outputs) if (output.name === "stderr") output.drain();
     const tail = this.#startup?.tail ?? Buffer.alloc(0);
+    this.#startup?.close();
     this.#startup = undefined;
     return tail;
   }
@@ -176,11 +198,44 @@ export class ContainerIo {
   /** Closes what is left open, and leaves what has a name to the conmond that comes next. */
   close(): void {
     for (const output of this.#outputs) output.close();
+    this.#startup?.close();
     this.#fifos?.close();
     this.#terminal?.release();
     this.#input?.close();
     this.#attach?.close();
+    this.#transit?.close();
     for (const sink of this.#sinks) sink.close();
+  }
+
+  /** What is held back is the shim's as well, so that it survives us. */
+  #openStartup(
+    inherited: number | undefined,
+    holdBackStderr: boolean,
+    transit: number | undefined,
+  ): void {
+    if (inherited !== undefined) {
+      // What is still in transit comes again: whether it is here already is not known.
+      const again =
+        this.#journal.piece === "stderr" && transit !== undefined && sys.bytesReadable(transit) > 0;
+      const size = again ? this.#journal.startupSize : Number.POSITIVE_INFINITY;
+      this.#startup = StartupText.adopt(inherited, size);
+    } else if (holdBackStderr) {
+      this.#startup = StartupText.create();
+      this.#connection.keep(DEPOSIT.startup, this.#startup.fd);
+    }
+    if (!holdBackStderr) this.acceptStartupText();
+  }
+
+  /** Logs what another conmond has not, or not known to have logged, and goes on with a transit of our own. */
+  #openTransit(inherited: number | undefined): void {
+    if (inherited !== undefined) {
+      const piece = this.#journal.piece;
+      const stream = piece === "stdout" ? "stdout" : "stderr";
+      emptyTransit(inherited, (data) => this.#goOn(stream, data));
+      sys.close(inherited);
+    }
+    this.#transit = Transit.create();
+    this.#connection.keep(DEPOSIT.transit, this.#transit.fd);
   }
 
   #openAttach(bundle: string, inherited: Map<number, number>): void {
@@ -242,7 +297,7 @@ export class ContainerIo {
   #makeTerminal(): ContainerTerminal {
     return new ContainerTerminal(this.#connection, {
       onTerminal: (input) => this.#input?.connect(input),
-      onData: (stream, data) => this.#onOutput(stream, data),
+      ...this.#reading(),
       onEnd: (_stream, error) => {
         if (error)
           this.#messages.error(`Failed to read the container's terminal: ${error.message}`);
@@ -267,7 +322,7 @@ export class ContainerIo {
 
   #openOutput(name: StreamName, fd: number, slot: number): Output {
     return new OutputStream(name, fd, {
-      onData: (stream, data) => this.#onOutput(stream, data),
+      ...this.#reading(),
       onEnd: (stream, error) => {
         for (const sink of this.#sinks) sink.end(stream);
         this.#connection.drop(slot);
@@ -277,20 +332,76 @@ export class ContainerIo {
     });
   }
 
+  #reading(): Pick<OutputEvents, "read" | "onBusy"> {
+    return {
+      read: (stream, fd, most) => this.#read(stream, fd, most),
+      onBusy: () => this.#transit?.enlarge(),
+    };
+  }
+
+  /** The order is what matters: if we are killed, the next conmond finds out how far this has come. */
+  #read(stream: StreamName, fd: number, most: number): number {
+    if (this.#transit === undefined) throw new Error("there is no transit yet");
+    this.#journal.notePiece(stream);
+    if (stream === "stderr" && this.#startup !== undefined) {
+      this.#journal.noteStartupSize(this.#startup.size);
+    }
+    for (const sink of this.#sinks) sink.begin?.();
+    return this.#transit.read(fd, most, (data) => this.#onOutput(stream, data));
+  }
+
   #onOutput(stream: StreamName, data: Uint8Array): void {
     if (stream === "stderr" && this.#startup !== undefined) {
       if (this.#startup.add(data)) return;
-      for (const held of this.#startup.takeHeld()) this.#log("stderr", held);
+      for (const sink of this.#sinks) sink.write("stderr", this.#startup.held(), this.#now());
+      this.#startup.drop();
     }
     this.#log(stream, data);
   }
 
+  /** Of this another conmond may have logged all, a part or nothing. */
+  #goOn(stream: StreamName, data: Uint8Array): void {
+    if (stream === "stderr" && this.#startup !== undefined) {
+      this.#onOutput(stream, data);
+      return;
+    }
+    const missing = this.#sinks.map((sink) => this.#resumeSink(sink, stream, data));
+    // What is in every log has most likely been sent to the clients as well.
+    if (missing.length === 0 || missing.includes(true)) this.#attach?.broadcast(stream, data);
+  }
+
+  #resumeSink(sink: Sink, stream: StreamName, data: Uint8Array): boolean {
+    if (sink.resume !== undefined) return sink.resume(stream, data, this.#now());
+    sink.write(stream, data, this.#now());
+    return true;
+  }
+
+  #logHeld(startup: StartupText): void {
+    const held = startup.held();
+    if (held.length === 0) return;
+    if (this.#journal.piece === "startup") {
+      // The conmond before had begun to.
+      this.#goOn("stderr", held);
+    } else {
+      for (const sink of this.#sinks) sink.begin?.();
+      // Not before: it says that the marks are about this.
+      this.#journal.notePiece("startup");
+      this.#log("stderr", held);
+    }
+    startup.drop();
+  }
+
+  #now(): sys.WallClock {
+    sys.readWallClock(this.#clock);
+    return this.#clock;
+  }
+
   /** The logs come first: what a client has seen is on record. */
   #log(stream: StreamName, data: Uint8Array): void {
-    sys.readWallClock(this.#clock);
+    const now = this.#now();
     let behind = false;
     for (const sink of this.#sinks) {
-      sink.write(stream, data, this.#clock);
+      sink.write(stream, data, now);
       if (sink.behind) behind = true;
     }
     this.#attach?.broadcast(stream, data);

@@ -13,6 +13,10 @@ export const DEPOSIT = {
   consoleConnection: SLOT.free + 6,
   terminal: SLOT.free + 7,
   oom: SLOT.free + 8,
+  transit: SLOT.free + 9,
+  startup: SLOT.free + 10,
+  /** And the four that follow. */
+  firstLog: SLOT.free + 11,
   firstClient: SLOT.free + 16,
 } as const;
 
@@ -47,4 +51,11 @@ export class ClientDeposit {
     this.#slots.delete(fd);
     this.#connection.drop(slot);
   }
+}
+
+/** Takes a descriptor out of those that a hello brought. */
+export function takeDeposit(descriptors: Map<number, number>, slot: number): number | undefined {
+  const fd = descriptors.get(slot);
+  descriptors.delete(slot);
+  return fd;
 }

@@ -2,13 +2,22 @@
  * What a session must not forget, kept by the shim.
  *
  * A memory file that is deposited with the shim: the conmond that takes over reads from it what the
- * one before it has already done, so that nothing is reported twice. What is written there survives a
- * killed conmond at once.
+ * one before it has already done, so that nothing is done twice or not at all. What is written there
+ * survives a killed conmond at once.
  *
- * One byte for each milestone from the beginning, from byte 16 on the deadline (a double, 0: none), from
- * byte 24 on the console socket's path up to the end.
+ * | from byte |                                                                        |
+ * | --------- | ---------------------------------------------------------------------- |
+ * | 0         | one byte for each milestone                                            |
+ * | 16        | the deadline of `--timeout`, a double; 0: none                         |
+ * | 24        | what the marks are about: 1 stdout, 2 stderr, 3 the text of the start   |
+ * | 32        | the marks of log files, 48 bytes each: inode (64 bits), size, done and  |
+ * |           | allowance (doubles), renewing (one byte)                                |
+ * | 272       | how much of the text of the start counts, in bytes, a double            |
+ * | 512       | the console socket's path, up to the end                               |
  */
 import { fstatSync, readSync, writeSync } from "node:fs";
+import type { LogMark } from "../logging/log-keeper.ts";
+import type { StreamName } from "../logging/sink.ts";
 import * as sys from "../sys/mod.ts";
 
 /** Things that must happen once, whoever does them; the order here is their place in the file. */
@@ -17,12 +26,29 @@ export const MILESTONES = ["timed-out", "exit-recorded"] as const;
 export type Milestone = (typeof MILESTONES)[number];
 
 const DEADLINE_AT = 16;
-const CONSOLE_PATH_AT = 24;
+const PIECE_AT = 24;
+const MARKS_AT = 32;
+const MARK_SIZE = 48;
+const CONSOLE_PATH_AT = 512;
+
+/** How many log files there is room for. */
+export const LOGS_MAX = 5;
+
+const STARTUP_AT = MARKS_AT + LOGS_MAX * MARK_SIZE;
+
+/** A piece of output that is being logged: of a stream, in transit, or what was held back at the start. */
+export type Piece = StreamName | "startup";
+
+const PIECES: readonly (Piece | undefined)[] = [undefined, "stdout", "stderr", "startup"];
 
 /** Owns the memory file. */
 export class Journal {
   readonly fd: number;
   readonly #reached = new Set<Milestone>();
+  readonly #marks: LogMark[] = [];
+  readonly #mark = Buffer.alloc(MARK_SIZE);
+  #piece: Piece | undefined;
+  #startupSize = 0;
   #deadline: number | undefined;
   #consolePath = "";
 
@@ -43,6 +69,9 @@ export class Journal {
       if (bytes[index] === 1) journal.#reached.add(milestone);
     });
     journal.#deadline = bytes.readDoubleLE(DEADLINE_AT) || undefined;
+    journal.#piece = PIECES[bytes[PIECE_AT] ?? 0];
+    journal.#startupSize = bytes.readDoubleLE(STARTUP_AT);
+    for (let log = 0; log < LOGS_MAX; log++) journal.#marks.push(readMark(bytes, log));
     journal.#consolePath = bytes.toString("utf8", CONSOLE_PATH_AT);
     return journal;
   }
@@ -54,6 +83,44 @@ export class Journal {
   reach(milestone: Milestone): void {
     this.#reached.add(milestone);
     writeSync(this.fd, Buffer.of(1), 0, 1, MILESTONES.indexOf(milestone));
+  }
+
+  /** What the marks of the log files are about. */
+  get piece(): Piece | undefined {
+    return this.#piece;
+  }
+
+  notePiece(piece: Piece): void {
+    if (piece === this.#piece) return;
+    this.#piece = piece;
+    writeSync(this.fd, Buffer.of(PIECES.indexOf(piece)), 0, 1, PIECE_AT);
+  }
+
+  /** How much of the text of the start there was before the piece in transit, in bytes. */
+  get startupSize(): number {
+    return this.#startupSize;
+  }
+
+  noteStartupSize(size: number): void {
+    this.#startupSize = size;
+    const bytes = Buffer.alloc(8);
+    bytes.writeDoubleLE(size);
+    writeSync(this.fd, bytes, 0, bytes.length, STARTUP_AT);
+  }
+
+  /** What the conmond before has recorded of a log file, 0 to {@link LOGS_MAX} - 1. */
+  markOf(log: number): LogMark | undefined {
+    return this.#marks[log];
+  }
+
+  recordMark(log: number, { inode, size, done, allowance, renewing }: LogMark): void {
+    const bytes = this.#mark;
+    bytes.writeBigUInt64LE(inode, 0);
+    bytes.writeDoubleLE(size, 8);
+    bytes.writeDoubleLE(done, 16);
+    bytes.writeDoubleLE(allowance, 24);
+    bytes[32] = renewing ? 1 : 0;
+    writeSync(this.fd, bytes, 0, MARK_SIZE, MARKS_AT + log * MARK_SIZE);
   }
 
   /** When the container's time is up, in seconds of the machine's monotonic clock. */
@@ -81,4 +148,15 @@ export class Journal {
   close(): void {
     sys.close(this.fd);
   }
+}
+
+function readMark(bytes: Buffer, log: number): LogMark {
+  const at = MARKS_AT + log * MARK_SIZE;
+  return {
+    inode: bytes.readBigUInt64LE(at),
+    size: bytes.readDoubleLE(at + 8),
+    done: bytes.readDoubleLE(at + 16),
+    allowance: bytes.readDoubleLE(at + 24),
+    renewing: bytes[at + 32] === 1,
+  };
 }

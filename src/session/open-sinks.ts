@@ -1,5 +1,6 @@
 /** From the log drivers that the caller chose to sinks that write. */
 import { logOpenError } from "../logging/log-drivers.ts";
+import type { LogKeeper } from "../logging/log-keeper.ts";
 import { JournaldSink, K8sFileSink } from "../logging/mod.ts";
 import type { Sink, SinkFault } from "../logging/sink.ts";
 import type { CheckedOptions, LogSettings } from "./checks.ts";
@@ -9,17 +10,22 @@ import type { OwnMessages } from "./own-messages.ts";
  * Opens all of them, or none.
  *
  * @param onRelief a sink that was behind is so no more
+ * @param keeperOf keeps what a successor of ours needs of a log file, by its number
  * @throws ConmonError `Failed to open log file PATH: REASON`
  */
 export function openSinks(
   options: Pick<CheckedOptions, "cid" | "name" | "logs">,
   messages: OwnMessages,
   onRelief: () => void,
+  keeperOf: (log: number) => LogKeeper | undefined,
 ): Sink[] {
   const sinks: Sink[] = [];
+  let files = 0;
   try {
     for (const log of options.logs.drivers) {
-      if (log.driver === "k8s-file") sinks.push(openFile(log.path, options.logs, messages));
+      if (log.driver === "k8s-file") {
+        sinks.push(openFile(log.path, options.logs, messages, keeperOf(files++)));
+      }
       if (log.driver === "journald") sinks.push(openJournal(options, messages, onRelief));
     }
     return sinks;
@@ -29,11 +35,16 @@ export function openSinks(
   }
 }
 
-function openFile(path: string, settings: LogSettings, messages: OwnMessages): Sink {
+function openFile(
+  path: string,
+  settings: LogSettings,
+  messages: OwnMessages,
+  keeper: LogKeeper | undefined,
+): Sink {
   const { maxSize = 0, globalMaxSize = 0, rotate, maxFiles } = settings;
   const onError = (fault: SinkFault): void => messages.error(`${path}: ${describeFault(fault)}`);
   try {
-    return new K8sFileSink({ path, maxSize, globalMaxSize, rotate, maxFiles, onError });
+    return new K8sFileSink({ path, maxSize, globalMaxSize, rotate, maxFiles, keeper, onError });
   } catch (error) {
     const cause = (error as Error).cause ?? error;
     throw logOpenError(path, cause as NodeJS.ErrnoException);

@@ -1,5 +1,5 @@
 /** Reading what the container writes: one stream, one pipe. */
-import { INPUT_SIZE, sharedCriFramer } from "../logging/cri-framing.ts";
+import { INPUT_SIZE } from "../logging/cri-framing.ts";
 import type { StreamName } from "../logging/sink.ts";
 import * as sys from "../sys/mod.ts";
 import { fairReadSize } from "./fair-turn.ts";
@@ -17,8 +17,15 @@ const PIPE_SIZE = 65536;
 const BUSY_PIPE_SIZE = 1024 * 1024;
 
 export interface OutputEvents {
-  /** `data` is only valid during the call. */
-  onData(stream: StreamName, data: Uint8Array): void;
+  /**
+   * Reads once from `fd`, at most so many bytes, and does with them what is to be done.
+   *
+   * @returns the bytes read; 0 at the end; -1 when there is nothing just now
+   * @throws a system error
+   */
+  read(stream: StreamName, fd: number, most: number): number;
+  /** The container writes faster than we read. */
+  onBusy(): void;
   /** All writers have closed it, or it cannot be read any more (`error`). */
   onEnd(stream: StreamName, error?: Error): void;
 }
@@ -32,20 +39,6 @@ export interface Output {
   /** Takes what is there at this moment, and no more. */
   drain(): void;
   close(): void;
-}
-
-/**
- * Reads once into a buffer that all share and hands the data on.
- *
- * @returns the bytes read; 0 at the end; -1 when there is nothing just now
- * @throws a system error
- */
-export function readOnce(fd: number, most: number, onData: (data: Uint8Array) => void): number {
-  // One buffer serves all sessions: what is read is logged and sent on before anything else is read.
-  const buffer = sharedCriFramer().input;
-  const count = sys.read(fd, buffer, 0, Math.min(most, READ_SIZE));
-  if (count > 0) onData(buffer.subarray(0, count));
-  return count;
 }
 
 /** Owns our end of one of the container's output pipes. */
@@ -100,6 +93,7 @@ export class OutputStream implements Output {
     this.#small = false;
     try {
       if (!this.#closed) sys.setPipeSize(this.fd, BUSY_PIPE_SIZE);
+      this.#events.onBusy();
     } catch {
       // The user has too much in pipes already, or the limit is lower here: it works as it is.
     }
@@ -110,7 +104,7 @@ export class OutputStream implements Output {
     if (this.#closed) return 0;
     let count: number;
     try {
-      count = readOnce(this.fd, most, (data) => this.#events.onData(this.name, data));
+      count = this.#events.read(this.name, this.fd, most);
     } catch (error) {
       this.close();
       this.#events.onEnd(this.name, error as Error);

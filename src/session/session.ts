@@ -25,7 +25,7 @@ import type { CheckedOptions } from "./checks.ts";
 import { readCommandLine } from "./command-line.ts";
 import { ContainerEvents } from "./container-events.ts";
 import { ContainerIo } from "./container-io.ts";
-import { DEPOSIT } from "./deposit.ts";
+import { DEPOSIT, takeDeposit } from "./deposit.ts";
 import { checkDirectories } from "./directories.ts";
 import { ConmonError } from "./errors.ts";
 import { writeAtomically, writeExitFiles } from "./exit-report.ts";
@@ -153,18 +153,18 @@ export class Session implements ShimEvents {
 
   /** Opens everything that the container will need. What fails here the caller can still read on its stderr. */
   #prepare(options: CheckedOptions, context: Context, descriptors: Map<number, number>): void {
-    this.#io = new ContainerIo(options, this.#connection, this.#messages);
+    const inherited = takeDeposit(descriptors, DEPOSIT.journal);
+    const journal = inherited === undefined ? Journal.create() : Journal.adopt(inherited);
+    this.#journal = journal;
+    this.#io = new ContainerIo(options, this.#connection, this.#messages, journal, descriptors);
     const bundle = options.launch.bundle;
     if (bundle !== undefined && !this.#isPassthrough()) this.#io.openBundle(bundle, descriptors);
     this.#events = new ContainerEvents(options, this.#connection, this.#messages);
     this.#events.open(descriptors);
-    const inherited = descriptors.get(DEPOSIT.journal);
-    descriptors.delete(DEPOSIT.journal);
-    this.#journal = inherited === undefined ? Journal.create() : Journal.adopt(inherited);
     if (inherited !== undefined) return;
-    this.#connection.keep(DEPOSIT.journal, this.#journal.fd);
+    this.#connection.keep(DEPOSIT.journal, journal.fd);
     const consolePath = this.#io.openConsole(context.environment.get("TMPDIR") || "/tmp");
-    if (consolePath !== undefined) this.#journal.consolePath = consolePath;
+    if (consolePath !== undefined) journal.consolePath = consolePath;
   }
 
   /** The container has the caller's own stdio. */

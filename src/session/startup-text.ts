@@ -4,23 +4,58 @@
  * It is the runtime's own: if it fails, this is the reason to tell, and no output of a
  * container; if not, the container's records begin with it. It must be read meanwhile,
  * or a runtime that writes more than a pipe holds would hang.
+ *
+ * It is held in a memory file that the shim keeps, so that a killed conmond does not take it along.
  */
+import { fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
+import * as sys from "../sys/mod.ts";
 
-/** Held back before it is taken for output after all. */
-const HELD_MAX = 65536;
+/**
+ * Held back before it is taken for output after all, in bytes. A runtime that says so much, or a command that
+ * writes so much before its runtime has ended, has it logged at once.
+ */
+const HELD_MAX = 1024 * 1024;
 /** The end of a text that is long enough to hold the reason, in bytes. */
 const TAIL_MAX = 8192;
 
+/** Owns the memory file. */
 export class StartupText {
-  readonly #held: Buffer[] = [];
-  #heldBytes = 0;
-  #tail = Buffer.alloc(0);
+  readonly fd: number;
+  #heldBytes: number;
+  #tail: Buffer;
 
-  /** Takes `data`, which is only valid during the call. False: hand everything on first, by {@link takeHeld}. */
+  private constructor(fd: number) {
+    this.fd = fd;
+    this.#heldBytes = fstatSync(fd).size;
+    this.#tail = this.held().subarray(-TAIL_MAX);
+  }
+
+  static create(): StartupText {
+    return new StartupText(sys.memoryFile("conmon-startup"));
+  }
+
+  /**
+   * Goes on with the file of the conmond before.
+   *
+   * @param size bytes of it that count; what is behind them comes again
+   */
+  static adopt(fd: number, size: number): StartupText {
+    if (fstatSync(fd).size > size) ftruncateSync(fd, size);
+    return new StartupText(fd);
+  }
+
+  /** Bytes held at present. */
+  get size(): number {
+    return this.#heldBytes;
+  }
+
+  /** Takes `data`, which is only valid during the call. False: hand everything on first, by {@link held}. */
   add(data: Uint8Array): boolean {
     this.#tail = Buffer.concat([this.#tail, data.subarray(-TAIL_MAX)]).subarray(-TAIL_MAX);
     if (this.#heldBytes + data.length > HELD_MAX) return false;
-    this.#held.push(Buffer.from(data));
+    for (let at = 0; at < data.length; ) {
+      at += writeSync(this.fd, data, at, data.length - at, this.#heldBytes + at);
+    }
     this.#heldBytes += data.length;
     return true;
   }
@@ -30,9 +65,22 @@ export class StartupText {
     return this.#tail;
   }
 
-  /** Gives away what was held back, in order. */
-  takeHeld(): Buffer[] {
+  /** What is held back. */
+  held(): Buffer {
+    const held = Buffer.alloc(this.#heldBytes);
+    for (let at = 0; at < held.length; ) {
+      at += readSync(this.fd, held, at, held.length - at, at);
+    }
+    return held;
+  }
+
+  /** Forgets what was held back: it is on record elsewhere. */
+  drop(): void {
     this.#heldBytes = 0;
-    return this.#held.splice(0);
+    ftruncateSync(this.fd, 0);
+  }
+
+  close(): void {
+    sys.close(this.fd);
   }
 }

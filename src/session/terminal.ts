@@ -1,6 +1,6 @@
 /** The container's terminal, seen from its master: output, and the window's size. */
 import * as sys from "../sys/mod.ts";
-import { type Output, type OutputEvents, READ_SIZE, readOnce } from "./output.ts";
+import { type Output, type OutputEvents, READ_SIZE } from "./output.ts";
 
 /**
  * How long until a terminal that nobody has open is looked at again, in milliseconds. The kernel
@@ -64,7 +64,7 @@ export class Terminal implements Output {
   #read(most: number): number {
     if (this.#closed) return 0;
     try {
-      const count = readOnce(this.#fd, most, (data) => this.#events.onData(this.name, data));
+      const count = this.#events.read(this.name, this.#fd, most);
       if (count === 0) this.#hungUp();
       return count;
     } catch (error) {

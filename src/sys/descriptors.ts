@@ -56,6 +56,23 @@ export interface DescriptorCalls {
    */
   setPipeSize(fd: number, bytes: number): number;
 
+  /**
+   * Moves at most `length` bytes from one descriptor to another without a detour through our memory; one
+   * of them is a pipe. A signal that kills us leaves them here or there, never lost.
+   *
+   * @returns the bytes moved; -1 when it would block, on either side; 0 at the end.
+   * @throws EINVAL for descriptors that cannot do that.
+   */
+  splice(from: number, to: number, length: number): number;
+
+  /**
+   * Copies at most `length` bytes from one pipe to another, and leaves them in the first. It always
+   * begins at what would be read next.
+   *
+   * @returns the bytes copied; -1 when it would block, on either side; 0 at the end.
+   */
+  tee(from: number, to: number, length: number): number;
+
   /** How many bytes can be read without waiting (FIONREAD); of a packet socket: in the next packet. */
   bytesReadable(fd: number): number;
 
@@ -90,6 +107,8 @@ export const {
   close,
   getPipeSize,
   setPipeSize,
+  splice,
+  tee,
   bytesReadable,
   eventFd,
   memoryFile,

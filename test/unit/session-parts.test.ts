@@ -28,6 +28,13 @@ function nonBlockingPipe(): [number, number] {
   return ends;
 }
 
+function readOnce(fd: number, most: number, onData: (data: Buffer) => void): number {
+  const buffer = Buffer.alloc(most);
+  const count = sys.read(fd, buffer, 0, most);
+  if (count > 0) onData(buffer.subarray(0, count));
+  return count;
+}
+
 describe("OutputStream", () => {
   it("hands on every byte in order, and then the end", async () => {
     const [readEnd, writeEnd] = nonBlockingPipe();
@@ -37,7 +44,8 @@ describe("OutputStream", () => {
     const got: Buffer[] = [];
     await new Promise<void>((resolve) => {
       const output = new OutputStream("stdout", readEnd, {
-        onData: (_, data) => got.push(Buffer.from(data)),
+        read: (_, fd, most) => readOnce(fd, most, (data) => got.push(data)),
+        onBusy: () => {},
         onEnd: (_, error) => {
           assert.equal(error, undefined);
           resolve();
@@ -53,10 +61,12 @@ describe("OutputStream", () => {
     sys.write(writeEnd, Buffer.from("before"), 0, 6);
     let got = "";
     const output = new OutputStream("stderr", readEnd, {
-      onData: (_, data) => {
-        got += Buffer.from(data).toString();
-        sys.write(writeEnd, Buffer.from("more"), 0, 4);
-      },
+      read: (_, fd, most) =>
+        readOnce(fd, most, (data) => {
+          got += data.toString();
+          sys.write(writeEnd, Buffer.from("more"), 0, 4);
+        }),
+      onBusy: () => {},
       onEnd: () => assert.fail("it has not ended"),
     });
     output.drain();
@@ -204,25 +214,46 @@ describe("exit files", () => {
 
 describe("StartupText", () => {
   it("holds back what comes, and remembers its end", () => {
-    const text = new StartupText();
+    const text = StartupText.create();
     assert.equal(text.add(Buffer.from("one ")), true);
     assert.equal(text.add(Buffer.from("two")), true);
     assert.equal(text.tail.toString(), "one two");
-    assert.equal(Buffer.concat(text.takeHeld()).toString(), "one two");
-    assert.deepEqual(text.takeHeld(), []);
+    assert.equal(text.held().toString(), "one two");
+    text.drop();
+    assert.deepEqual([text.held().length, text.size], [0, 0]);
+    assert.equal(text.tail.toString(), "one two");
+    text.close();
   });
 
-  it("is bounded, and keeps the end of a megabyte", () => {
-    const text = new StartupText();
+  it("is bounded, and keeps the end of what is longer", () => {
+    const text = StartupText.create();
     let handedOn = 0;
-    for (let i = 0; i < 1024; i++) {
+    for (let i = 0; i < 2048; i++) {
       const piece = Buffer.alloc(1024, i & 0xff);
       if (text.add(piece)) continue;
-      handedOn += Buffer.concat(text.takeHeld()).length + piece.length;
+      handedOn += text.held().length + piece.length;
+      text.drop();
     }
-    assert.equal(handedOn + Buffer.concat(text.takeHeld()).length, 1024 * 1024);
+    assert.ok(handedOn > 0);
+    assert.equal(handedOn + text.held().length, 2048 * 1024);
     assert.equal(text.tail.length, 8192);
     assert.equal(text.tail.at(-1), 0xff);
+    text.close();
+  });
+
+  it("is gone on with by the next conmond, but for what comes again", () => {
+    const text = StartupText.create();
+    text.add(Buffer.from("one "));
+    const { size } = text;
+    text.add(Buffer.from("two"));
+    const copies = [sys.duplicate(text.fd), sys.duplicate(text.fd)];
+    text.close();
+    const whole = StartupText.adopt(copies[0] ?? -1, Number.POSITIVE_INFINITY);
+    assert.deepEqual([String(whole.held()), String(whole.tail)], ["one two", "one two"]);
+    whole.close();
+    const next = StartupText.adopt(copies[1] ?? -1, size);
+    assert.deepEqual([String(next.held()), String(next.tail)], ["one ", "one "]);
+    next.close();
   });
 });
 
@@ -233,6 +264,10 @@ describe("Journal", () => {
     journal.reach("timed-out");
     journal.deadline = 1234.5;
     journal.consolePath = "/tmp/conmon-term.ü";
+    journal.notePiece("stderr");
+    journal.noteStartupSize(77);
+    const mark = { inode: 2n ** 63n, size: 5, done: 6, renewing: true, allowance: Infinity };
+    journal.recordMark(4, mark);
     journal.close();
     const next = Journal.adopt(copy);
     assert.deepEqual(
@@ -240,6 +275,7 @@ describe("Journal", () => {
       [true, false],
     );
     assert.deepEqual([next.deadline, next.consolePath], [1234.5, "/tmp/conmon-term.ü"]);
+    assert.deepEqual([next.piece, next.startupSize, next.markOf(4)], ["stderr", 77, mark]);
     next.reach("exit-recorded");
     const third = Journal.adopt(sys.duplicate(next.fd));
     assert.ok(third.has("exit-recorded"));

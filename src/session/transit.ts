@@ -1,0 +1,144 @@
+/**
+ * The way of the container's output from its pipe to the logs, on which nothing gets lost.
+ *
+ * What is read from a pipe is nowhere else any more: a conmond that is killed before it has logged it
+ * would take it along. So it is moved, by the kernel, into a second pipe, which the shim holds as well; a
+ * copy of that is read and logged; and only then is it thrown away. Whoever takes over finds in that
+ * pipe what has perhaps not been logged, and in the journal where the logs ended before it.
+ */
+import { openSync } from "node:fs";
+import { INPUT_SIZE, sharedCriFramer } from "../logging/cri-framing.ts";
+import * as sys from "../sys/mod.ts";
+
+/** Through which the copies go, one for all of the process: it is empty between any two uses. */
+interface CopyPipe {
+  readonly readEnd: number;
+  readonly writeEnd: number;
+  readonly size: number;
+}
+
+let copyPipe: CopyPipe | undefined;
+let nowhere: number | undefined;
+
+/** Larger than this is the transit of no session, in bytes: half of what a pipe may have. */
+const MOST_SIZE = 2 * INPUT_SIZE;
+
+/** One session's. Owns the pipe. */
+export class Transit {
+  readonly #readEnd: number;
+  readonly #writeEnd: number;
+  #size: number;
+  #closed = false;
+
+  private constructor(readEnd: number, writeEnd: number) {
+    this.#readEnd = readEnd;
+    this.#writeEnd = writeEnd;
+    this.#size = sys.getPipeSize(readEnd);
+  }
+
+  /** @throws a system error when no pipe can be had */
+  static create(): Transit {
+    return new Transit(...sys.pipe());
+  }
+
+  /** What is to be deposited with the shim; it stays this object's own. */
+  get fd(): number {
+    return this.#readEnd;
+  }
+
+  /** Has room for reads as large as they can be: for a container that writes much. */
+  enlarge(): void {
+    if (this.#size < MOST_SIZE) this.#size = tryPipeSize(this.#readEnd, MOST_SIZE) ?? this.#size;
+  }
+
+  /**
+   * Reads once.
+   *
+   * @param most bytes; it may be less if the pipe is not as large
+   * @param onData `data` is only valid during the call; when it returns, everything has been logged
+   * @returns the bytes read; 0 at the end; -1 when there is nothing just now
+   * @throws a system error
+   */
+  read(from: number, most: number, onData: (data: Uint8Array) => void): number {
+    const count = sys.splice(from, this.#writeEnd, Math.min(most, this.#size, copySize()));
+    if (count > 0) {
+      onData(peek(this.#readEnd, count));
+      discard(this.#readEnd, count);
+    }
+    return count;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    sys.close(this.#readEnd);
+    sys.close(this.#writeEnd);
+  }
+}
+
+/**
+ * Has what another conmond has left in its transit logged, and throws it away then. Nothing happens if there
+ * is nothing.
+ *
+ * @param fd the transit's end to read from, which stays open
+ * @param onData as for {@link Transit.read}
+ */
+export function emptyTransit(fd: number, onData: (data: Uint8Array) => void): void {
+  const count = sys.bytesReadable(fd);
+  if (count === 0) return;
+  onData(peek(fd, count));
+  discard(fd, count);
+}
+
+/**
+ * Opens what all sessions share: so a conmond that is to serve many has it even when descriptors become few.
+ *
+ * @throws a system error
+ */
+export function prepareTransits(): void {
+  theCopyPipe();
+  theSink();
+}
+
+function discard(pipe: number, count: number): void {
+  for (let left = count; left > 0; ) left -= sys.splice(pipe, theSink(), left);
+}
+
+function theSink(): number {
+  nowhere ??= openSync("/dev/null", "w");
+  return nowhere;
+}
+
+/** A copy of the first `count` bytes in a pipe, in a buffer that all share. */
+function peek(pipe: number, count: number): Buffer {
+  const { readEnd, writeEnd } = theCopyPipe();
+  const buffer = sharedCriFramer().input;
+  const copied = sys.tee(pipe, writeEnd, count);
+  let length = 0;
+  while (length < copied) length += sys.read(readEnd, buffer, length, copied - length);
+  if (copied !== count)
+    throw new Error(`only ${copied} of ${count} bytes of output could be copied`);
+  return buffer.subarray(0, count);
+}
+
+function copySize(): number {
+  return Math.min(theCopyPipe().size, INPUT_SIZE);
+}
+
+function theCopyPipe(): CopyPipe {
+  if (copyPipe === undefined) {
+    const [readEnd, writeEnd] = sys.pipe();
+    const size = tryPipeSize(readEnd, 2 * MOST_SIZE) ?? sys.getPipeSize(readEnd);
+    copyPipe = { readEnd, writeEnd, size };
+  }
+  return copyPipe;
+}
+
+/** The size that the pipe has now, undefined if it is not allowed: then it works as it is. */
+function tryPipeSize(pipe: number, bytes: number): number | undefined {
+  try {
+    return sys.setPipeSize(pipe, bytes);
+  } catch {
+    return undefined;
+  }
+}
