@@ -23,6 +23,8 @@
 #define SHARED_ANSWER_MS 5000
 #define PRIVATE_ANSWER_MS 30000
 #define RETRY_FIRST_MS 100
+#define RETRY_SOON_MS 250   /* the most as long as there is hope... */
+#define RETRY_SOON_COUNT 100 /* ...which is so many attempts in a row */
 #define RETRY_MOST_MS 30000
 #define LASTING_MS 10000 /* a link that held so long was a good one */
 
@@ -297,8 +299,9 @@ void link_lost(struct shim *shim)
 	}
 	if (now_ms() - shim->since > LASTING_MS)
 		shim->failures = 0;
-	long long pause = RETRY_FIRST_MS;
-	for (int i = 1; i < shim->failures && pause < RETRY_MOST_MS; i++)
+	/* Output waits in the pipe meanwhile, and so does the container once that is full. */
+	long long pause = shim->failures <= 1 ? RETRY_FIRST_MS : RETRY_SOON_MS;
+	for (int i = RETRY_SOON_COUNT; i < shim->failures && pause < RETRY_MOST_MS; i++)
 		pause *= 2;
 	if (pause > RETRY_MOST_MS)
 		pause = RETRY_MOST_MS;

@@ -98,8 +98,9 @@ export class K8sFileSink implements Sink {
     this.#file = this.#open(options);
     const before = options.keeper?.inherited?.mark;
     this.#allowance = before?.allowance ?? limitOf(globalMaxSize) - this.#file.size;
-    if (before === undefined || before.inode !== this.#file.inode)
-      this.#keeper?.keep(this.#file.fd);
+    // Whoever finds the descriptor has to find a mark as well; one that is there says more than a new one.
+    if (before === undefined) this.#record(false);
+    if (before?.inode !== this.#file.inode) this.#keeper?.keep(this.#file.fd);
     this.#framer = sharedCriFramer();
   }
 

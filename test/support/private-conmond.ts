@@ -16,13 +16,24 @@ export async function eventually<T>(look: () => T | undefined | false, what: str
 
 /** The private conmond of a monitor, as soon as there is one other than `last`. */
 export function privateConmond(monitor: number, last = 0): Promise<number> {
-  return eventually(() => {
-    const children = readFileSync(`/proc/${monitor}/task/${monitor}/children`, "latin1").trim();
-    return children
-      .split(" ")
-      .map(Number)
-      .find((pid) => pid !== last && isPrivate(pid));
-  }, `a private conmond of process ${monitor}`);
+  return eventually(
+    () => findPrivateConmond(monitor, last),
+    `a private conmond of process ${monitor}`,
+  );
+}
+
+/** The private conmond of a monitor, if there is one just now, other than `last`. */
+export function findPrivateConmond(monitor: number, last = 0): number | undefined {
+  const children = childrenOf(monitor).split(" ").map(Number);
+  return children.find((pid) => pid > 0 && pid !== last && isPrivate(pid));
+}
+
+function childrenOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim();
+  } catch {
+    return ""; // It has ended.
+  }
 }
 
 function isPrivate(pid: number): boolean {
