@@ -31,7 +31,7 @@ export function serveShared(path: string, log: Log): void {
   const socketPath = resolve(path);
   process.umask(0o022);
   const listener = listenAt(socketPath);
-  const conmond = new Conmond({ log, build, onIdle: () => undefined });
+  const conmond = new Conmond({ log, build, shared: true, onIdle: () => undefined });
   const faults = new FaultLimit((error) => log("error", error.message));
   new Listener(listener, {
     client: "shim",

@@ -51,6 +51,8 @@ export interface SessionSettings {
   connection: ShimConnection;
   messages: OwnMessages;
   build: Build;
+  /** conmond serves others as well, and is no child of this shim. */
+  shared: boolean;
   /** The session is over and holds nothing any more. */
   onClosed(session: Session): void;
 }
@@ -127,7 +129,7 @@ export class Session implements ShimEvents {
   }
 
   /**
-   * Undefined: `--help` or `--version` has been answered. For a container that is there already the
+   * Undefined: `--help` or `--version` has been answered, or the shim turned away. For a container that is there already the
    * runtime's file does not matter: an upgrade may be replacing it just now.
    */
   #readOptions(hello: Hello, context: Context): CheckedOptions | undefined {
@@ -141,6 +143,11 @@ export class Session implements ShimEvents {
     if (given.help || given.version) {
       this.#connection.tell("stdout", given.help ? helpText() : versionText(this.#settings.build));
       this.#leave(0);
+      return undefined;
+    }
+    if (this.#settings.shared && given.sdnotifySocket !== undefined) {
+      // systemd looks in which service's cgroup the sender of a message is: it has to be the shim's.
+      this.#turnAway("a shared conmond passes no sd-notify messages on");
       return undefined;
     }
     const options = checkOptions(given, {
@@ -157,6 +164,13 @@ export class Session implements ShimEvents {
     this.#messages.configure({ level, syslog, containerId });
     for (const warning of options.warnings) this.#messages.warn(warning);
     return options;
+  }
+
+  /** The shim starts a private conmond. */
+  #turnAway(reason: string): void {
+    this.#messages.info(`Refused a shim: ${reason}`);
+    this.#connection.refuse(reason);
+    this.#close();
   }
 
   /** Opens everything that the container will need. What fails here the caller can still read on its stderr. */
