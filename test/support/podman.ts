@@ -14,6 +14,8 @@ export interface PodmanOptions {
   readonly conmond?: string;
   /** Path or name of the OCI runtime. Default: "runc". */
   readonly runtime?: string;
+  /** A command that runs podman, as `nsenter` does. Default: none. */
+  readonly wrapper?: readonly string[];
 }
 
 /** What may differ from command to command. */
@@ -52,10 +54,12 @@ export class Podman {
   /** The name of an image with busybox. */
   readonly image = "localhost/busybox:latest";
   readonly #scratch: Scratch;
+  readonly #command: readonly string[];
   readonly #globalArguments: readonly string[];
 
   constructor(scratch: Scratch, options: PodmanOptions) {
     this.#scratch = scratch;
+    this.#command = [...(options.wrapper ?? []), needProgram("podman")];
     writeConfiguration(scratch, options);
     this.#globalArguments = [
       ...["--root", scratch.folder("storage"), "--runroot", scratch.folder("runroot")],
@@ -102,9 +106,10 @@ export class Podman {
     options: Pick<PodmanCommandOptions, "conmon"> = {},
   ): ChildProcessWithoutNullStreams {
     const monitor = monitorPath(options.conmon ?? "ours");
-    const all = [...this.#globalArguments, "--conmon", monitor, ...args];
+    const [program = "", ...first] = this.#command;
+    const all = [...first, ...this.#globalArguments, "--conmon", monitor, ...args];
     const scratch = this.#scratch;
-    return spawn(needProgram("podman"), all, {
+    return spawn(program, all, {
       cwd: scratch.directory,
       stdio: "pipe",
       env: {
