@@ -91,7 +91,7 @@ for (const monitor of ["debian", "ours, private", "ours, shared"] as const) {
 
     it("has them at once when a child is killed and it goes on itself", async (t) => {
       const [scratch, options] = await prepare(t);
-      const script = "tail /dev/zero; echo over; trap 'exit 3' TERM; while :; do sleep 0.1; done";
+      const script = "trap 'exit 3' TERM; tail /dev/zero; echo over; while :; do sleep 0.1; done";
       const { run, files } = await startLimited(scratch, script, options);
       await appears(join(run.paths.persistDirectory, "oom"));
       await textOf(run.paths.log, (text) => text.includes("over"));
