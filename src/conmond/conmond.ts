@@ -10,6 +10,8 @@ import { Syslog } from "./syslog.ts";
 export interface ConmondSettings {
   log: Log;
   build: Build;
+  /** There may be shims of which it is no child. */
+  shared: boolean;
   /** Called whenever a session has ended and none is left. */
   onIdle(): void;
 }
@@ -50,6 +52,7 @@ export class Conmond {
       connection,
       messages,
       build: this.#settings.build,
+      shared: this.#settings.shared,
       onClosed: (closed) => this.#forget(closed),
     });
     this.#sessions.add(session);

@@ -24,6 +24,7 @@ export function servePrivate(): void {
     // The session's own messages go to the caller and to syslog.
     log: () => undefined,
     build,
+    shared: false,
     onIdle: () => process.exit(0),
   });
   sys.setCloseOnExec(SHIM_FD, true);

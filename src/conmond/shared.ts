@@ -33,7 +33,7 @@ export function serveShared(path: string, log: Log): void {
   process.umask(0o022);
   prepareTransits();
   const listener = listenAt(socketPath);
-  const conmond = new Conmond({ log, build, onIdle: () => undefined });
+  const conmond = new Conmond({ log, build, shared: true, onIdle: () => undefined });
   const faults = new FaultLimit((error) => log("error", error.message));
   new Listener(listener, {
     client: "shim",

@@ -55,6 +55,8 @@ export interface SessionSettings {
   connection: ShimConnection;
   messages: OwnMessages;
   build: Build;
+  /** conmond serves others as well, and is no child of this shim. */
+  shared: boolean;
   /** The session is over and holds nothing any more. */
   onClosed(session: Session): void;
 }
@@ -132,7 +134,7 @@ export class Session implements ShimEvents {
     this.#start(descriptors);
   }
 
-  /** Undefined: `--help` or `--version` has been answered. */
+  /** Undefined: `--help` or `--version` has been answered, or the shim turned away. */
   #readOptions(hello: Hello, context: Context): CheckedOptions | undefined {
     const read = readCommandLine(context, this.#settings.build, hello.released);
     if ("answer" in read) {
@@ -141,6 +143,11 @@ export class Session implements ShimEvents {
       return undefined;
     }
     const { options } = read;
+    if (this.#settings.shared && options.sdnotifySocket !== undefined) {
+      // systemd looks in which service's cgroup the sender of a message is: it has to be the shim's.
+      this.#turnAway("a shared conmond passes no sd-notify messages on");
+      return undefined;
+    }
     if (options.sync !== hello.sync) {
       throw new ConmonError("conmon and conmond do not agree on --sync: are both of one version?");
     }
@@ -149,6 +156,13 @@ export class Session implements ShimEvents {
     this.#messages.configure({ level, syslog, containerId });
     for (const warning of options.warnings) this.#messages.warn(warning);
     return options;
+  }
+
+  /** The shim starts a private conmond. */
+  #turnAway(reason: string): void {
+    this.#messages.info(`Refused a shim: ${reason}`);
+    this.#connection.refuse(reason);
+    this.#close();
   }
 
   /** Opens everything that the container will need. What fails here the caller can still read on its stderr. */

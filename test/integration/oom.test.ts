@@ -91,7 +91,7 @@ for (const monitor of ["debian", "ours, private", "ours, shared"] as const) {
 
     it("has them at once when a child is killed and it goes on itself", async (t) => {
       const [scratch, options] = await prepare(t);
-      const script = "tail /dev/zero; echo over; trap 'exit 3' TERM; while :; do sleep 0.1; done";
+      const script = "trap 'exit 3' TERM; tail /dev/zero; echo over; while :; do sleep 0.1; done";
       const { run, files } = await startLimited(scratch, script, options);
       await appears(join(run.paths.persistDirectory, "oom"));
       await textOf(run.paths.log, (text) => text.includes("over"));
@@ -174,10 +174,15 @@ describe("an OOM watch in version 1", { skip }, () => {
     };
   }
 
-  /** Runs something in the cgroup, to its end, while this process's event loop stands still. */
-  function runIn(directory: string, command: string): NodeJS.Signals | null {
+  /**
+   * Runs something in the cgroup, to its end or for that many milliseconds, while this process's
+   * event loop stands still.
+   */
+  function runIn(directory: string, command: string, timeout = 20_000): NodeJS.Signals | null {
     const script = `echo 0 >'${directory}/cgroup.procs' && exec ${command}`;
-    return spawnSync("/bin/sh", ["-c", script], { stdio: "ignore", timeout: 20_000 }).signal;
+    return spawnSync("/bin/sh", ["-c", script], {
+      ...{ stdio: "ignore", timeout, killSignal: "SIGKILL" },
+    }).signal;
   }
 
   /** Resolves when the kernel has told of the cgroup's removal. */
@@ -231,12 +236,9 @@ describe("an OOM watch in version 1", { skip }, () => {
   it("does not take a process that has to wait for a killed one", async (t) => {
     const { directory, watch, count } = makeCgroup(t);
     writeFileSync(join(directory, "memory.oom_control"), "1");
-    const script = `echo 0 >'${directory}/cgroup.procs' && exec tail /dev/zero`;
-    // It never gets to its end by itself: `timeout` is outside of the cgroup.
-    const { status } = spawnSync("timeout", ["-s", "KILL", "1", "/bin/sh", "-c", script], {
-      stdio: "ignore",
-    });
-    assert.notEqual(status, 0);
+    // It never gets to its end by itself.
+    assert.equal(runIn(directory, "tail /dev/zero", 1000), "SIGKILL");
+    assert.match(readFileSync(join(directory, "memory.oom_control"), "utf8"), /^oom_kill 0$/m);
     await new Promise(setImmediate);
     watch.check();
     assert.equal(count(), 0);
