@@ -116,16 +116,17 @@ test(
       onWriteError: "block",
       lastPatience: 300,
     });
-    const line = `${"x".repeat(999)}\n`;
+    // Records of a page each leave no room for a notice.
+    const line = `${"x".repeat(4050)}\n`;
     while (!sink.behind) print(sink, line);
     await sink.flush();
     assert.equal(sink.behind, false);
     const { droppedBytes, droppedRecords, pendingBytes, bytes } = sink.counters;
-    assert.deepEqual([droppedBytes, droppedRecords, pendingBytes], [1000, 1, 0]);
+    assert.deepEqual([droppedBytes, droppedRecords, pendingBytes], [4051, 1, 0]);
     assert.equal(readOutput(fs.readFileSync(path), "stdout").length, bytes);
     const last = faults.at(-1);
     assert.ok(last?.state === "failing");
-    assert.equal(parseLossNotice(last.error.message)?.bytes, 1000);
+    assert.equal(parseLossNotice(last.error.message)?.bytes, 4051);
   },
 );
 
