@@ -16,6 +16,9 @@ import { appears, textOf, watchFor } from "../support/waiting.ts";
 
 const skip = unlessRootWith("runc", "busybox", "mount", "umount");
 
+/** 8000 numbers of 500 digits: far more than pipe and monitor hold. */
+const WRITE_4_MB = `awk 'BEGIN { for (i = 1; i <= 8000; i++) printf "%0500d\\n", i }'`;
+
 inBothModes("logs", skip, (prepare) => {
   it("loses nothing when it is rotated, compressed and reopened at full speed", async (t) => {
     const { scratch, shared } = await prepare(t);
@@ -94,9 +97,7 @@ inBothModes("logs", skip, (prepare) => {
 
   it("with on-error=block the container waits for room on the disk", async (t) => {
     const place = await prepare(t);
-    // 4 MB, far more than pipe and monitor hold.
-    const write = `awk 'BEGIN { for (i = 1; i <= 8000; i++) printf "%0500d\\n", i }'`;
-    const script = `${write}; seq 1 10 >&2; echo > /mnt/signs/done`;
+    const script = `${WRITE_4_MB}; seq 1 10 >&2; echo > /mnt/signs/done`;
     const { run, log, ballast, signs, full } = startOnFullDisk(
       place,
       script,
@@ -134,7 +135,7 @@ inBothModes("logs", skip, (prepare) => {
   it("by default it goes on, and the log says what was lost", async (t) => {
     const place = await prepare(t);
     const script =
-      "seq 1 20000; echo > /mnt/signs/done; " +
+      `${WRITE_4_MB}; echo > /mnt/signs/done; ` +
       "while [ ! -e /mnt/signs/go ]; do sleep 0.05; done; echo last";
     const { run, log, ballast, signs } = startOnFullDisk(place, script);
     await start(run);
@@ -148,8 +149,8 @@ inBothModes("logs", skip, (prepare) => {
     assert.equal(notices.length, 1);
     const lost = notices[0]?.bytes ?? 0;
     const logged = readOutput(fs.readFileSync(log), "stdout").toString();
-    assert.equal(logged.length + lost, 108_894 + "last\n".length);
-    assert.ok(lost > 10_000, `${lost} bytes were lost`);
+    assert.equal(logged.length + lost, 8000 * 501 + "last\n".length);
+    assert.ok(lost > 1_000_000, `${lost} bytes were lost`);
     assert.match(logged, /\nlast\n$/);
     await run.ended();
   });
@@ -169,6 +170,10 @@ inBothModes("logs", skip, (prepare) => {
     assert.equal(await run.exitStatus(), 0);
     const records = [...readCriRecords(fs.readFileSync(run.paths.log))];
     assert.equal(records.length, 100);
+    const [first, later] = [records[0], records[50]].map((record) =>
+      Date.parse(record?.timestamp ?? ""),
+    );
+    assert.ok(Number(later) - Number(first) >= 240, `${first} ${later}`);
     await run.ended();
   });
 
