@@ -66,6 +66,7 @@ let sharedFramer: CriFramer | undefined;
 export class K8sFileSink implements Sink {
   readonly name = "k8s-file";
   readonly counters = newCounters();
+
   readonly #file: LogFile;
   readonly #framer: CriFramer;
   readonly #recordSize: number;
@@ -133,7 +134,7 @@ export class K8sFileSink implements Sink {
       this.#write(stream, data, at);
     } else {
       this.#waiting.write(stream, data, at);
-      this.counters.pendingBytes = this.#waiting.size;
+      this.#countPending();
     }
     this.#tellFaults();
   }
@@ -143,6 +144,7 @@ export class K8sFileSink implements Sink {
 
   async flush(): Promise<void> {
     await this.#waiting?.flush();
+    this.#countPending();
     this.#tellLastLosses();
     this.#tellFaults();
   }
@@ -155,6 +157,7 @@ export class K8sFileSink implements Sink {
     }
     // The fresh file may be on another file system.
     this.#waiting?.retry();
+    this.#countPending();
     this.#tellFaults();
   }
 
@@ -165,6 +168,7 @@ export class K8sFileSink implements Sink {
   close(): void {
     this.#waiting?.retry();
     this.#waiting?.drop();
+    this.#countPending();
     this.#tellLastLosses();
     this.#tellFaults();
     this.#allowance = 0;
@@ -178,6 +182,7 @@ export class K8sFileSink implements Sink {
   #write(stream: StreamName, data: Uint8Array, at: WallClock): number {
     const framer = this.#framer;
     framer.begin(stream, at);
+    const { droppedRecords } = this.counters;
     let done = 0;
     while (done < data.length) {
       const next = framer.fill(data, done, this.#recordSize);
@@ -186,7 +191,9 @@ export class K8sFileSink implements Sink {
       done = next - left;
       if (left > 0) break;
     }
-    if (done > 0 && stream === "stderr") this.#stderrOpen = data[done - 1] !== NEWLINE;
+    if (stream === "stderr" && done > 0 && this.counters.droppedRecords === droppedRecords) {
+      this.#stderrOpen = data[done - 1] !== NEWLINE;
+    }
     if (this.#file.size > 0) this.#rotation.logged(at.seconds);
     return done;
   }
@@ -209,7 +216,7 @@ export class K8sFileSink implements Sink {
       }
       this.#writing.succeeded(logged - start);
       if (this.#losses.any && !this.#writing.ongoing) {
-        if (stream === "stderr") this.#stderrOpen = isPartial(bytes, start);
+        if (stream === "stderr") this.#stderrOpen = endsInPartial(bytes, logged);
         this.#tellLosses(at);
       }
       start = logged;
@@ -227,6 +234,7 @@ export class K8sFileSink implements Sink {
     at: WallClock,
   ): number {
     if (this.#file.unfinished > 0) this.#tornStream = stream;
+    if (stream === "stderr" && start > 0) this.#stderrOpen = endsInPartial(bytes, start);
     const failed = measureRecords(bytes, start, end);
     if (this.#waiting === undefined) {
       this.#countDropped(stream, failed.records, failed.bytes);
@@ -333,16 +341,20 @@ export class K8sFileSink implements Sink {
     return new WaitingOutput({
       write: (stream, data, at) => this.#write(stream, data, at),
       drop: (stream, data, at) => this.#giveUp(stream, data, at),
-      onAttempt: () => this.#tellFaults(),
-      onRelief: () => {
-        this.counters.pendingBytes = 0;
-        onRelief();
+      onAttempt: () => {
+        this.#countPending();
+        this.#tellFaults();
       },
+      onRelief,
       ...(lastPatience === undefined ? {} : { lastPatience }),
     });
   }
 
   // ---- losses ----
+
+  #countPending(): void {
+    this.counters.pendingBytes = this.#waiting?.size ?? 0;
+  }
 
   #drop(stream: StreamName, bytes: Buffer, start: number, end: number): void {
     const lost = measureRecords(bytes, start, end);
@@ -374,6 +386,8 @@ export class K8sFileSink implements Sink {
   }
 }
 
-function isPartial(bytes: Buffer, start: number): boolean {
+/** Whether the last of the records that end there is a piece of a line. */
+function endsInPartial(bytes: Buffer, end: number): boolean {
+  const start = end < 2 ? 0 : bytes.lastIndexOf(NEWLINE, end - 2) + 1;
   return bytes[start + TAG_OFFSET] === PARTIAL;
 }

@@ -82,6 +82,7 @@ export class WaitingOutput {
     if (this.#size === 0) return;
     const end = Date.now() + (this.#settings.lastPatience ?? LAST_PATIENCE);
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#pause = FIRST_PAUSE;
     while (!this.#writeAll()) {
       const left = end - Date.now();
@@ -93,6 +94,7 @@ export class WaitingOutput {
       await new Promise((resolve) => setTimeout(resolve, pause));
       this.#settings.onAttempt();
     }
+    clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#settings.onRelief();
   }

@@ -169,9 +169,23 @@ test("drop: the notice is not put together with a piece of a line", { skip }, (t
   fs.rmSync(ballast);
   print(sink, line);
   print(sink, "more\n", "stderr");
+  assert.ok(sink.counters.droppedRecords > 0);
   const [first, second, third] = readOutput(fs.readFileSync(path), "stderr").toString().split("\n");
   assert.deepEqual([first, third], ["a piece", "more"]);
   assert.ok(parseLossNotice(second ?? ""));
+});
+
+test("drop: nor with a piece whose rest was lost", { skip }, async (t) => {
+  const { path, ballast, sink } = makeFull(makeScratch(t));
+  print(sink, "a piece", "stderr");
+  const line = `${"x".repeat(4050)}\n`;
+  while (sink.counters.droppedRecords === 0) print(sink, line);
+  print(sink, `${"y".repeat(5000)}\n`, "stderr");
+  fs.rmSync(ballast);
+  await sink.flush();
+  const [first, second] = readOutput(fs.readFileSync(path), "stderr").toString().split("\n");
+  assert.equal(first, "a piece");
+  assert.equal(parseLossNotice(second ?? "")?.records, 2);
 });
 
 test("drop: at the end the notice is written if that is possible by then", { skip }, async (t) => {
