@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +7,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { Backups } from "../../src/logging/backups.ts";
-import { disappears } from "../support/waiting.ts";
+import { projectRoot } from "../support/programs.ts";
+import { appears, disappears } from "../support/waiting.ts";
 
 let directory: string;
 let path: string;
@@ -169,6 +171,27 @@ test("close() leaves a backup that is being compressed as it was", async () => {
   await done;
   assert.deepEqual(files(), { "0.log.1.gz": large });
   assert.deepEqual(faults, []);
+});
+
+test("whoever is killed while compressing leaves nothing that is taken for a backup", async () => {
+  const large = "0123456789abcdef".repeat(1_000_000);
+  put({ "0.log.1": large });
+  const script = `
+    const { Backups } = await import("./src/logging/backups.ts");
+    new Backups(${JSON.stringify(path)}, { keep: 1, compress: true, onCompressed() {} }).tidy();
+  `;
+  const args = ["--import", "tsx", "--input-type=module", "--eval", script];
+  const child = spawn(process.execPath, args, { cwd: projectRoot, stdio: "inherit" });
+  await appears(`${path}.1.gz.tmp`);
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  assert.deepEqual(fs.readdirSync(directory).sort(), ["0.log.1", "0.log.1.gz.tmp"]);
+  const { backups, done } = compressed(1);
+  const mine = backups(1);
+  assert.equal(mine.measure(), large.length);
+  mine.tidy();
+  await done;
+  assert.deepEqual(files(), { "0.log.1.gz": large });
 });
 
 test("a backup that cannot be compressed stays, and that is told", async () => {
