@@ -26,7 +26,7 @@ import { LineFramer } from "./journal-lines.ts";
 import { JOURNAL_SOCKET, JournalSocket } from "./journal-socket.ts";
 import { OutageWatch } from "./outage.ts";
 import { OutputQueue } from "./output-queue.ts";
-import { newCounters, type Sink, type SinkFault, type StreamName } from "./sink.ts";
+import { countLogged, newCounters, type Sink, type SinkFault, type StreamName } from "./sink.ts";
 
 /** Enough for what two busy pipes hold and a read, so that nothing is lost at the end of a container. */
 const QUEUE_SIZE = 3 * 1024 * 1024;
@@ -206,8 +206,8 @@ export class JournaldSink implements Sink {
     framer.commit();
     this.counters.pendingBytes -= bytes;
     if (delivery === "sent") {
-      this.counters.bytes += bytes;
-      this.counters.records++;
+      const stream = framer === this.#framers.stdout ? "stdout" : "stderr";
+      countLogged(this.counters, stream, 1, bytes);
       this.#writing.succeeded(bytes);
       return true;
     }

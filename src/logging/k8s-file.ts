@@ -1,4 +1,4 @@
-import type { WallClock } from "../sys/mod.ts";
+import { readWallClock, type WallClock } from "../sys/mod.ts";
 import {
   type CriFramer,
   DEFAULT_RECORD_SIZE,
@@ -7,25 +7,28 @@ import {
   MAX_RECORD_SIZE,
   measureRecords,
   sharedCriFramer,
+  TAG_OFFSET,
 } from "./cri-framing.ts";
 import { asError, describe, LogFile } from "./log-file.ts";
 import type { LogKeeper, LogMark } from "./log-keeper.ts";
+import { Losses, reasonOf, timestamp } from "./loss-notice.ts";
 import { OutageWatch } from "./outage.ts";
-import { newCounters, type Sink, type SinkFault, type StreamName } from "./sink.ts";
+import { limitOf, Rotation, type RotationOptions } from "./rotation.ts";
+import { countLogged, newCounters, type Sink, type SinkFault, type StreamName } from "./sink.ts";
+import { WaitingOutput } from "./waiting-output.ts";
+
+const NEWLINE = 0x0a;
+const PARTIAL = 0x50; // P
 
 /** How a {@link K8sFileSink} is to log. */
-export interface K8sFileOptions {
+export interface K8sFileOptions extends RotationOptions {
   /** The file, absolute. It is made with mode 0640 if it is missing, else appended to. */
   readonly path: string;
   /**
-   * Bytes that the file may grow to; what it holds at the start counts. A record that alone is
-   * larger goes alone into a file. 0 or less, the default: no limit.
+   * While the file cannot be written: drop output, count it and tell it in the log; or keep it, be
+   * `behind` and try again. Default: drop.
    */
-  readonly maxSize?: number;
-  /** At the size limit, keep the old content in `PATH.1`, `PATH.2`...; default: it is dropped. */
-  readonly rotate?: boolean;
-  /** How many backups `rotate` keeps. Default 1. */
-  readonly maxFiles?: number;
+  readonly onWriteError?: "drop" | "block";
   /**
    * Bytes that are logged altogether, whatever is rotated; what the file holds at the start
    * counts. The first record that would pass the limit and all that follow are dropped and
@@ -38,14 +41,19 @@ export interface K8sFileOptions {
   readonly keeper?: LogKeeper | undefined;
   /** Told when logging or rotating begins to fail and when it works again. It must not throw. */
   readonly onError?: (fault: SinkFault) => void;
+  /** Told when `behind` is over. It must not throw. */
+  readonly onRelief?: () => void;
+  /** Milliseconds that `flush()` takes at most. Default 4000. */
+  readonly lastPatience?: number;
 }
 
 /**
  * Logs to a file in the format of the Kubernetes CRI (see {@link CriFramer}), with limits and
  * rotation as `conmon` has them.
  *
- * While it cannot write, it drops records and counts them, and tries again with the next. Where it
- * cannot rotate, the file outgrows its limit.
+ * While it cannot write, it drops records and counts them, and tries again with the next; once it can
+ * write again, a line in the log says what was lost (see {@link Losses}). Or, if that is asked for, it
+ * keeps them and tries again after a while. Where it cannot rotate, the file outgrows its limit.
  *
  * @example
  * ```ts
@@ -58,15 +66,19 @@ export interface K8sFileOptions {
 export class K8sFileSink implements Sink {
   readonly name = "k8s-file";
   readonly counters = newCounters();
-  /** Never: a write is done when it returns. */
-  readonly behind = false;
 
   readonly #file: LogFile;
   readonly #framer: CriFramer;
   readonly #recordSize: number;
   readonly #keeper: LogKeeper | undefined;
-  readonly #maxSize: number;
-  readonly #backups: number;
+  readonly #rotation: Rotation;
+  /** There with the policy `block`. */
+  readonly #waiting: WaitingOutput | undefined;
+  readonly #losses = new Losses();
+  /** The newest record of stderr in the log is a piece of a line. */
+  #stderrOpen = false;
+  /** Whose record is torn, if one is. */
+  #tornStream: StreamName = "stdout";
   readonly #onError: (fault: SinkFault) => void;
   /** Bytes of the present piece of output that are in the log, or dropped. */
   #done = 0;
@@ -76,6 +88,9 @@ export class K8sFileSink implements Sink {
   readonly #faults: SinkFault[] = [];
   readonly #writing = new OutageWatch("write", this.counters, (fault) => this.#faults.push(fault));
   readonly #rotating = new OutageWatch("rotate", this.counters, (fault) =>
+    this.#faults.push(fault),
+  );
+  readonly #compressing = new OutageWatch("compress", this.counters, (fault) =>
     this.#faults.push(fault),
   );
 
@@ -91,9 +106,8 @@ export class K8sFileSink implements Sink {
       throw new RangeError(`The record size must be 1 to ${MAX_RECORD_SIZE}, got ${recordSize}`);
     }
     this.#recordSize = recordSize;
-    this.#maxSize = limitOf(options.maxSize);
-    this.#backups = options.rotate ? (options.maxFiles ?? 1) : 0;
     this.#onError = options.onError ?? (() => {});
+    this.#framer = sharedCriFramer();
     this.#keeper = options.keeper;
     this.#file = this.#open(options);
     const before = options.keeper?.inherited?.mark;
@@ -101,7 +115,25 @@ export class K8sFileSink implements Sink {
     // Whoever finds the descriptor has to find a mark as well; one that is there says more than a new one.
     if (before === undefined) this.#record(false);
     if (before?.inode !== this.#file.inode) this.#keeper?.keep(this.#file.fd);
-    this.#framer = sharedCriFramer();
+    this.#rotation = new Rotation(this.#file, options, {
+      onDue: () => {
+        this.#rotate();
+        this.#tellFaults();
+      },
+      onFault: (error) => this.#rotating.failed(error),
+      onCompressed: (error) => {
+        if (error === undefined) this.#compressing.succeeded();
+        else this.#compressing.failed(error);
+        this.#tellFaults();
+      },
+    });
+    this.#waiting = this.#makeWaiting(options);
+    this.#tellFaults();
+  }
+
+  /** Only with the policy `block`: otherwise a write is done when it returns. */
+  get behind(): boolean {
+    return this.#waiting !== undefined && this.#waiting.size > 0;
   }
 
   begin(): void {
@@ -115,34 +147,34 @@ export class K8sFileSink implements Sink {
     const missing = data.subarray(done);
     this.#done = done;
     this.#record(false);
-    if (missing.length > 0) this.#write(stream, missing, at);
+    if (missing.length > 0) this.#take(stream, missing, at);
     return missing.length > 0;
   }
 
   write(stream: StreamName, data: Uint8Array, at: WallClock): void {
     this.#done = 0;
-    this.#write(stream, data, at);
+    this.#take(stream, data, at);
   }
 
-  #write(stream: StreamName, data: Uint8Array, at: WallClock): void {
-    const base = this.#done;
-    const framer = this.#framer;
-    framer.begin(stream, at);
-    this.counters.bytes += data.length;
-    for (let from = 0; from < data.length; ) {
-      this.#done = base + from;
-      from = framer.fill(data, from, this.#recordSize);
-      this.counters.records += framer.records;
-      this.#log(framer.bytes, framer.length);
+  #take(stream: StreamName, data: Uint8Array, at: WallClock): void {
+    if (this.#waiting === undefined) {
+      this.#write(stream, data, at);
+    } else {
+      this.#waiting.write(stream, data, at);
+      this.#countPending();
     }
-    this.#done = base + data.length;
     this.#tellFaults();
   }
 
   /** Nothing to do: the end of an unfinished line is in the file already. */
   end(): void {}
 
-  async flush(): Promise<void> {}
+  async flush(): Promise<void> {
+    await this.#waiting?.flush();
+    this.#countPending();
+    this.#tellLastLosses();
+    this.#tellFaults();
+  }
 
   reopen(): void {
     try {
@@ -150,6 +182,9 @@ export class K8sFileSink implements Sink {
     } catch (error) {
       throw describe(error, `Failed to reopen log file ${this.#file.path}`);
     }
+    // The fresh file may be on another file system.
+    this.#waiting?.retry();
+    this.#countPending();
     this.#tellFaults();
   }
 
@@ -158,12 +193,46 @@ export class K8sFileSink implements Sink {
   }
 
   close(): void {
+    this.#waiting?.retry();
+    this.#waiting?.drop();
+    this.#countPending();
+    this.#tellLastLosses();
+    this.#tellFaults();
     this.#allowance = 0;
+    this.#rotation.close();
     this.#file.close();
   }
 
-  /** Logs the records of which `bytes` holds `end` bytes, as far as limits and faults let it. */
-  #log(bytes: Buffer, end: number): void {
+  // ---- writing ----
+
+  /** Returns how many bytes are done with: all, or with the policy `block` what could be written. */
+  #write(stream: StreamName, data: Uint8Array, at: WallClock): number {
+    const framer = this.#framer;
+    framer.begin(stream, at);
+    const { droppedRecords } = this.counters;
+    const base = this.#done;
+    let done = 0;
+    while (done < data.length) {
+      this.#done = base + done;
+      const next = framer.fill(data, done, this.#recordSize);
+      countLogged(this.counters, stream, framer.records, next - done);
+      const left = this.#log(stream, framer.bytes, framer.length, at);
+      done = next - left;
+      if (left > 0) break;
+    }
+    this.#done = base + done;
+    if (stream === "stderr" && done > 0 && this.counters.droppedRecords === droppedRecords) {
+      this.#stderrOpen = data[done - 1] !== NEWLINE;
+    }
+    if (this.#file.size > 0) this.#rotation.logged(at.seconds);
+    return done;
+  }
+
+  /**
+   * Logs the records of which `bytes` holds `end` bytes, as far as limits and faults let it. Returns
+   * how many bytes of output are left to be written later.
+   */
+  #log(stream: StreamName, bytes: Buffer, end: number, at: WallClock): number {
     const allowed = this.#allowedEnd(bytes, end);
     let start = 0;
     while (start < allowed) {
@@ -173,13 +242,74 @@ export class K8sFileSink implements Sink {
       if (logged < fitting) {
         const failed = endOfRecord(bytes, logged) - logged;
         this.#writing.failed(this.#file.failure, failed);
-        this.#drop(bytes, logged, end);
-        return;
+        return this.#keepOrDrop(stream, bytes, logged, end, at);
       }
       this.#writing.succeeded(logged - start);
+      if (this.#losses.any && !this.#writing.ongoing) {
+        if (stream === "stderr") this.#stderrOpen = endsInPartial(bytes, logged);
+        this.#tellLosses(at);
+      }
       start = logged;
     }
-    if (allowed < end) this.#drop(bytes, allowed, end);
+    if (allowed < end) this.#drop(stream, bytes, allowed, end);
+    return 0;
+  }
+
+  /** What to do with records that cannot be written. Returns bytes of output as `#log()` does. */
+  #keepOrDrop(
+    stream: StreamName,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    at: WallClock,
+  ): number {
+    if (this.#file.unfinished > 0) this.#tornStream = stream;
+    if (stream === "stderr" && start > 0) this.#stderrOpen = endsInPartial(bytes, start);
+    const failed = measureRecords(bytes, start, end);
+    if (this.#waiting === undefined) {
+      this.#countDropped(stream, failed.records, failed.bytes);
+      this.#losses.add(failed.records, failed.bytes, at, reasonOf(this.#file.failure));
+      return 0;
+    }
+    countLogged(this.counters, stream, -failed.records, -failed.bytes);
+    return failed.bytes;
+  }
+
+  /** Says in the log what is missing from it. If that fails, it is said when it works again. */
+  #tellLosses(at: WallClock): void {
+    const start = `${timestamp(at)} stderr F `;
+    // A piece would be put together with what comes next, so its line is ended.
+    if (this.#stderrOpen && !this.#appendOwn(`${start}\n`)) return;
+    this.#stderrOpen = false;
+    if (this.#appendOwn(`${start}${this.#losses.text()}\n`)) this.#losses.clear();
+  }
+
+  /** Appends a record that is not the container's. Returns whether it is done with. */
+  #appendOwn(text: string): boolean {
+    const record = Buffer.from(text);
+    // Beyond the limit for the whole run nothing needs to be said any more.
+    if (this.#allowedEnd(record, record.length) === 0) return true;
+    this.#fittingEnd(record, 0, record.length);
+    const logged = this.#file.append(record, 0, record.length);
+    this.#allowance -= logged;
+    if (logged === record.length) return true;
+    this.#writing.failed(this.#file.failure, record.length);
+    return false;
+  }
+
+  /** Nothing more may come that would be a reason to. */
+  #tellLastLosses(): void {
+    if (!this.#losses.any) return;
+    const now = { seconds: 0, nanoseconds: 0 };
+    readWallClock(now);
+    const lost = this.#losses.text();
+    this.#tellLosses(now);
+    if (this.#losses.any) {
+      this.#faults.push({ state: "failing", task: "write", error: new Error(lost) });
+      this.#losses.clear();
+    } else {
+      this.#writing.succeeded(Number.POSITIVE_INFINITY);
+    }
   }
 
   /** Where the limit for the whole run ends the records. */
@@ -192,24 +322,35 @@ export class K8sFileSink implements Sink {
   }
 
   /** Up to where the records go into the file, after a fresh one was begun if it was due. */
-  #fittingEnd(bytes: Buffer, start: number, end: number): number {
+  #fittingEnd(bytes: Buffer, start: number, allowed: number): number {
+    // While it may fail, one at a time: so it is clear what a loss came before.
+    const end = this.#writing.ongoing ? endOfRecord(bytes, start) : allowed;
     for (;;) {
-      const room = this.#maxSize - this.#file.size;
-      if (end - start <= room || !this.#file.replaceable) return end;
+      const room = this.#rotation.maxSize - this.#file.size;
+      if (!this.#file.replaceable) return end;
+      if (end - start <= room) {
+        this.#rotation.makeRoom(end - start);
+        return end;
+      }
       const fitting = endOfRecordsWithin(bytes, start, room);
-      if (fitting > start) return fitting;
-      if (this.#file.size === 0) return endOfRecord(bytes, start);
+      const next = fitting > start ? fitting : endOfRecord(bytes, start);
+      if (fitting > start || this.#file.size === 0) {
+        this.#rotation.makeRoom(next - start);
+        return next;
+      }
       // Where no fresh file can be had, too large a log is better than none.
       if (!this.#rotate(measureRecords(bytes, 0, start).bytes)) return end;
     }
   }
+
+  // ---- fresh files ----
 
   /**
    * Returns whether there is more room than before.
    *
    * @param logged bytes of output that are in the log since `#done` was set
    */
-  #rotate(logged: number): boolean {
+  #rotate(logged = 0): boolean {
     try {
       const believed = this.#file.size;
       if (this.#file.measure() >= believed) this.#renew(logged);
@@ -226,16 +367,33 @@ export class K8sFileSink implements Sink {
     this.#done += logged;
     this.#record(true);
     try {
-      this.#file.renew(this.#backups);
+      this.#rotation.renew();
       this.#keeper?.keep(this.#file.fd);
     } finally {
       this.#record(false);
       this.#done = done;
     }
     this.counters.rotations++;
-    if (unfinished > 0) this.#moveToDropped(1, unfinished);
+    if (unfinished > 0) this.#countDropped(this.#tornStream, 1, unfinished);
     this.#rotating.succeeded();
   }
+
+  #makeWaiting(options: K8sFileOptions): WaitingOutput | undefined {
+    if (options.onWriteError !== "block") return undefined;
+    const { onRelief = () => {}, lastPatience } = options;
+    return new WaitingOutput({
+      write: (stream, data, at) => this.#write(stream, data, at),
+      drop: (stream, data, at) => this.#giveUp(stream, data, at),
+      onAttempt: () => {
+        this.#countPending();
+        this.#tellFaults();
+      },
+      onRelief,
+      ...(lastPatience === undefined ? {} : { lastPatience }),
+    });
+  }
+
+  // ---- what a successor needs ----
 
   #open({ path, keeper }: K8sFileOptions): LogFile {
     const inherited = keeper?.inherited;
@@ -281,17 +439,34 @@ export class K8sFileSink implements Sink {
     });
   }
 
-  #drop(bytes: Buffer, start: number, end: number): void {
-    const lost = measureRecords(bytes, start, end);
-    this.#moveToDropped(lost.records, lost.bytes);
+  // ---- losses ----
+
+  #countPending(): void {
+    this.counters.pendingBytes = this.#waiting?.size ?? 0;
   }
 
-  #moveToDropped(records: number, bytes: number): void {
-    const { counters } = this;
-    counters.records -= records;
-    counters.bytes -= bytes;
-    counters.droppedRecords += records;
-    counters.droppedBytes += bytes;
+  #drop(stream: StreamName, bytes: Buffer, start: number, end: number): void {
+    const lost = measureRecords(bytes, start, end);
+    this.#countDropped(stream, lost.records, lost.bytes);
+  }
+
+  /** What was counted as logged is lost. */
+  #countDropped(stream: StreamName, records: number, bytes: number): void {
+    countLogged(this.counters, stream, -records, -bytes);
+    this.counters.droppedRecords += records;
+    this.counters.droppedBytes += bytes;
+  }
+
+  /** Output that has waited in vain. */
+  #giveUp(stream: StreamName, data: Uint8Array, at: WallClock): void {
+    let records = 0;
+    this.#framer.begin(stream, at);
+    for (let from = 0; from < data.length; records += this.#framer.records) {
+      from = this.#framer.fill(data, from, this.#recordSize);
+    }
+    this.counters.droppedRecords += records;
+    this.counters.droppedBytes += data.length;
+    this.#losses.add(records, data.length, at, reasonOf(this.#file.failure));
   }
 
   #tellFaults(): void {
@@ -300,6 +475,8 @@ export class K8sFileSink implements Sink {
   }
 }
 
-function limitOf(bytes = 0): number {
-  return bytes > 0 ? bytes : Number.POSITIVE_INFINITY;
+/** Whether the last of the records that end there is a piece of a line. */
+function endsInPartial(bytes: Buffer, end: number): boolean {
+  const start = end < 2 ? 0 : bytes.lastIndexOf(NEWLINE, end - 2) + 1;
+  return bytes[start + TAG_OFFSET] === PARTIAL;
 }

@@ -102,18 +102,18 @@ export class LogFile {
   }
 
   /**
-   * Begins a fresh file at the path. If this file is still there, then it becomes `PATH.1`, with
-   * the older backups moved up, or is dropped where no backups are wanted; `PATH.tmp` is made and
-   * renamed. If the file was renamed away or removed, then the path is only opened anew.
+   * Begins a fresh file at the path: `PATH.tmp` is made and renamed. If the file was renamed away or
+   * removed, then the path is only opened anew.
    *
-   * @param backups How many backups to keep; 0 for none.
+   * @param moveAway Called in between if this file is still at its path, to make a backup of it; without
+   *   it the file is dropped.
    * @throws {Error} of the system call that failed; then the old file stays in use.
    */
-  renew(backups: number): void {
+  renew(moveAway?: () => void): void {
     if (this.#closed) throw new Error(`The log file ${this.path} is closed`);
     const opened =
       this.#regular && this.#isAtPath()
-        ? replaceFile(this.path, backups)
+        ? replaceFile(this.path, moveAway)
         : openForAppending(this.path);
     this.#retire();
     this.#fd = opened.fd;
@@ -230,13 +230,13 @@ function describeOpen(fd: number): OpenFile {
   return { fd, size: regular ? Number(status.size) : 0, regular, inode: status.ino };
 }
 
-/** Puts an empty file in the place of the one at `path`, which becomes the first backup if wanted. */
-function replaceFile(path: string, backups: number): OpenFile {
+/** Puts an empty file in the place of the one at `path`. */
+function replaceFile(path: string, moveAway?: () => void): OpenFile {
   const temporary = `${path}.tmp`;
   // First, so that where it fails nothing has been moved yet.
   const fd = createAfresh(temporary);
   try {
-    if (backups > 0) shiftBackups(path, backups);
+    moveAway?.();
     fs.renameSync(temporary, path);
   } catch (error) {
     fs.closeSync(fd);
@@ -250,17 +250,6 @@ function replaceFile(path: string, backups: number): OpenFile {
 function createAfresh(path: string): number {
   fs.rmSync(path, { force: true });
   return fs.openSync(path, APPEND | O_EXCL, MODE);
-}
-
-/**
- * Moves PATH to PATH.1, .1 to .2 and so on. A gap in the numbers ends it, so that attempts which
- * fail half-way and are repeated do not push one backup after the other out.
- */
-function shiftBackups(path: string, backups: number): void {
-  let free = 1;
-  while (free < backups && fs.existsSync(`${path}.${free}`)) free++;
-  for (let to = free; to > 1; to--) fs.renameSync(`${path}.${to - 1}`, `${path}.${to}`);
-  fs.renameSync(path, `${path}.1`);
 }
 
 /** The same error under a sentence that says what was being done; `code` and the rest stay. */

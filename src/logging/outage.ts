@@ -21,6 +21,11 @@ export class OutageWatch {
     this.#tell = tell;
   }
 
+  /** Whether it fails at present. */
+  get ongoing(): boolean {
+    return this.#before !== undefined;
+  }
+
   /** Counts a failure. Only what is dropped from now on belongs to the outage. */
   failed(error: Error, bytes = 0): void {
     this.#counters.writeErrors++;

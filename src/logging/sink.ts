@@ -3,6 +3,13 @@ import type { WallClock } from "../sys/mod.ts";
 /** The two output streams of a container. */
 export type StreamName = "stdout" | "stderr";
 
+/** What a sink has logged of one stream. */
+export interface StreamCounters {
+  /** Bytes of output. */
+  bytes: number;
+  records: number;
+}
+
 /**
  * What a sink has done so far. Bytes are bytes of the container's output, not of the log's own
  * framing, so that `bytes + droppedBytes + pendingBytes` is all that was handed to the sink.
@@ -12,6 +19,10 @@ export interface SinkCounters {
   bytes: number;
   /** Records that were logged. */
   records: number;
+  /** How much of both was stdout. */
+  stdout: StreamCounters;
+  /** How much of both was stderr. */
+  stderr: StreamCounters;
   /** Bytes of output that the sink still has: unfinished lines, and what waits for a log that is slow. */
   pendingBytes: number;
   /** How often a fresh file was begun, for a size limit or a reopen. */
@@ -20,10 +31,24 @@ export interface SinkCounters {
   droppedBytes: number;
   /** Records that are not in the log. */
   droppedRecords: number;
-  /** Failed attempts to write or to rotate. */
+  /** Failed attempts to write, to rotate or to compress. */
   writeErrors: number;
   /** The newest failure; it stays when the sink has recovered. */
   lastError: Error | undefined;
+}
+
+/** Counts records as logged, or with negative numbers takes that back. */
+export function countLogged(
+  counters: SinkCounters,
+  stream: StreamName,
+  records: number,
+  bytes: number,
+): void {
+  const ofStream = counters[stream];
+  counters.records += records;
+  counters.bytes += bytes;
+  ofStream.records += records;
+  ofStream.bytes += bytes;
 }
 
 /** Counters of a sink that has done nothing yet. */
@@ -31,6 +56,8 @@ export function newCounters(): SinkCounters {
   return {
     bytes: 0,
     records: 0,
+    stdout: { bytes: 0, records: 0 },
+    stderr: { bytes: 0, records: 0 },
     pendingBytes: 0,
     rotations: 0,
     droppedBytes: 0,
@@ -40,8 +67,8 @@ export function newCounters(): SinkCounters {
   };
 }
 
-/** What a sink was about to do when it failed: log a record, or begin a fresh file. */
-export type SinkTask = "write" | "rotate";
+/** What a sink was about to do when it failed: log a record, begin a fresh file, compress a backup. */
+export type SinkTask = "write" | "rotate" | "compress";
 
 /** Told once when something begins to fail, and once when it works again. */
 export type SinkFault =

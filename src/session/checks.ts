@@ -2,6 +2,7 @@
 import type { LogDriver } from "../logging/log-drivers.ts";
 import { checkLogDrivers, distinctLogDrivers, parseLogDriver } from "../logging/log-drivers.ts";
 import { ConmonError, type ErrorPrefix } from "./errors.ts";
+import { LOG_OPTIONS_VARIABLE, type LogOptions, parseLogOptions } from "./log-options.ts";
 import type { KeyOfKind } from "./option-table.ts";
 import { OPTION_TABLE } from "./option-table.ts";
 import type { Options } from "./options.ts";
@@ -32,8 +33,8 @@ export type Launch =
       readonly attach: boolean;
     };
 
-/** How the container's output is logged. */
-export interface LogSettings {
+/** How the container's output is logged; `maxFiles` is decided. */
+export interface LogSettings extends Omit<LogOptions, "maxFiles"> {
   /** At least one, no two for the same place; paths are absolute. */
   readonly drivers: readonly LogDriver[];
   /** Bytes in one log file; `undefined`: no limit. */
@@ -203,6 +204,9 @@ function checkExitDelay(seconds: number): number {
   throw new ConmonError("Delay before invoking exit command must be greater than or equal to 0");
 }
 
+const NOTHING_TO_COMPRESS =
+  "log option compress has no effect without --log-rotate or log option max-files";
+
 function checkLogs(
   options: Options,
   cid: string,
@@ -216,6 +220,7 @@ function checkLogs(
   const drivers = distinctLogDrivers(
     options.logPaths.map(parseLogDriver).map((driver) => absoluteDriver(driver, here)),
   );
+  const own = parseLogOptions(options.logOptions, environment.variables.get(LOG_OPTIONS_VARIABLE));
   const { logTag: tag, logLabels: labels, noContainerPartialMessage } = options;
   const allowlistDirs = options.logAllowlistDirs.map((dir) => absolute(dir, here));
   const warnings = checkLogDrivers(drivers, {
@@ -226,14 +231,17 @@ function checkLogs(
     noContainerPartialMessage,
     realPath: (path) => environment.realPath(path),
   });
+  const rotate = options.logRotate || own.maxFiles !== undefined;
+  if (own.compress !== "none" && !rotate) warnings.push(NOTHING_TO_COMPRESS);
   const logs = {
+    ...own,
     drivers,
-    maxFiles,
+    maxFiles: own.maxFiles ?? maxFiles,
     tag,
     labels,
     maxSize: positive(options.logSizeMax),
     globalMaxSize: positive(options.logGlobalSizeMax),
-    rotate: options.logRotate,
+    rotate,
     markPartials: !noContainerPartialMessage,
     sync: !options.noSyncLog,
   };

@@ -3,6 +3,7 @@
  * clients, what clients send goes to its stdin.
  */
 import { AttachServer, ControlFifos } from "../attach/mod.ts";
+import { RateGate } from "../logging/rate-gate.ts";
 import type { Sink, StreamName } from "../logging/sink.ts";
 import type { ShimConnection } from "../shim/connection.ts";
 import { SLOT } from "../shim/messages.ts";
@@ -29,6 +30,8 @@ export class ContainerIo {
   readonly #messages: OwnMessages;
   readonly #journal: Journal;
   readonly #sinks: Sink[];
+  /** There if the rate is limited. */
+  readonly #rate: RateGate | undefined;
   readonly #clock: sys.WallClock = { seconds: 0, nanoseconds: 0 };
   readonly #input: StandardInput | undefined;
   readonly #terminal: ContainerTerminal | undefined;
@@ -61,6 +64,7 @@ export class ContainerIo {
       () => this.#readOn(),
       (log) => KeptLog.of(log, journal, connection, inherited),
     );
+    this.#rate = this.#makeRate();
   }
 
   /**
@@ -156,6 +160,7 @@ export class ContainerIo {
     this.#outputs = [];
     this.#terminal?.drain();
     this.#terminal?.close();
+    this.#rate?.finish();
     for (const sink of this.#sinks) {
       sink.end("stdout");
       sink.end("stderr");
@@ -204,6 +209,7 @@ export class ContainerIo {
     this.#input?.close();
     this.#attach?.close();
     this.#transit?.close();
+    this.#rate?.finish();
     for (const sink of this.#sinks) sink.close();
   }
 
@@ -399,21 +405,42 @@ export class ContainerIo {
   /** The logs come first: what a client has seen is on record. */
   #log(stream: StreamName, data: Uint8Array): void {
     const now = this.#now();
-    let behind = false;
-    for (const sink of this.#sinks) {
-      sink.write(stream, data, now);
-      if (sink.behind) behind = true;
-    }
+    if (this.#rate === undefined) this.#write(stream, data, now);
+    else this.#rate.write(stream, data, now);
     this.#attach?.broadcast(stream, data);
-    if (!behind) return;
+    if (!this.#isBehind()) return;
     this.#terminal?.pause();
     for (const output of this.#outputs) output.pause();
   }
 
+  #write(stream: StreamName, data: Uint8Array, at: sys.WallClock): void {
+    for (const sink of this.#sinks) sink.write(stream, data, at);
+  }
+
+  #isBehind(): boolean {
+    if (this.#rate?.behind === true) return true;
+    for (const sink of this.#sinks) if (sink.behind) return true;
+    return false;
+  }
+
   /** Goes on when the slowest log has caught up, or is not waited for any longer. */
   #readOn(): void {
-    if (this.#sinks.some((sink) => sink.behind)) return;
+    if (this.#isBehind()) return;
     this.#terminal?.start();
     for (const output of this.#outputs) output.start();
+  }
+
+  #makeRate(): RateGate | undefined {
+    const { bytesPerSecond, linesPerSecond, onLimit } = this.#options.logs.rate;
+    if (bytesPerSecond === undefined && linesPerSecond === undefined) return undefined;
+    return new RateGate({
+      ...{ bytesPerSecond, linesPerSecond, onLimit },
+      log: (stream, data, at) => this.#write(stream, data, at),
+      onRelief: () => this.#readOn(),
+      wallClock: () => {
+        sys.readWallClock(this.#clock);
+        return this.#clock;
+      },
+    });
   }
 }

@@ -24,7 +24,7 @@ export function openSinks(
   try {
     for (const log of options.logs.drivers) {
       if (log.driver === "k8s-file") {
-        sinks.push(openFile(log.path, options.logs, messages, keeperOf(files++)));
+        sinks.push(openFile(log.path, options.logs, messages, onRelief, keeperOf(files++)));
       }
       if (log.driver === "journald") sinks.push(openJournal(options, messages, onRelief));
     }
@@ -39,12 +39,17 @@ function openFile(
   path: string,
   settings: LogSettings,
   messages: OwnMessages,
+  onRelief: () => void,
   keeper: LogKeeper | undefined,
 ): Sink {
-  const { maxSize = 0, globalMaxSize = 0, rotate, maxFiles } = settings;
+  const { maxSize = 0, globalMaxSize = 0, onError: onWriteError } = settings;
+  const { rotate, maxFiles, maxAge, compress, maxTotalSize, recordSize } = settings;
   const onError = (fault: SinkFault): void => messages.error(`${path}: ${describeFault(fault)}`);
   try {
-    return new K8sFileSink({ path, maxSize, globalMaxSize, rotate, maxFiles, keeper, onError });
+    return new K8sFileSink({
+      ...{ path, keeper, recordSize, globalMaxSize, onWriteError, onError, onRelief },
+      ...{ maxSize, maxAge, rotate, maxFiles, compress, maxTotalSize },
+    });
   } catch (error) {
     const cause = (error as Error).cause ?? error;
     throw logOpenError(path, cause as NodeJS.ErrnoException);
@@ -57,10 +62,10 @@ function openJournal(
   messages: OwnMessages,
   onRelief: () => void,
 ): Sink {
-  const { tag, labels, markPartials } = logs;
+  const { tag, labels, markPartials, recordSize: pieceSize } = logs;
   const onError = (fault: SinkFault): void => messages.error(`journald: ${describeFault(fault)}`);
   return new JournaldSink({
-    ...{ containerId, containerName, tag, labels, markPartials },
+    ...{ containerId, containerName, tag, labels, markPartials, pieceSize },
     ...{ onError, onRelief },
   });
 }

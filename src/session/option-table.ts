@@ -1,6 +1,6 @@
 /**
  * The command line of conmon, as data: the parser, `--help` and the shim's own table follow this one.
- * The options are those of conmon 2.2.1.
+ * The options are those of conmon 2.2.1, and `--log-opt`, which is ours.
  */
 
 /**
@@ -192,6 +192,16 @@ const table = [
     kind: "int",
     metavar: "N",
     description: "With --log-rotate: how many full log files are kept. Default: 1.",
+  },
+  {
+    key: "logOptions",
+    long: "log-opt",
+    kind: "list",
+    metavar: "NAME=VALUE",
+    description:
+      "A setting that conmon does not have: record-size, max-age, max-files, compress, " +
+      "max-total-size, on-error, max-bytes-per-second, max-lines-per-second or on-limit. " +
+      "Also in $CONMON_LOG_OPTS, separated by commas.",
   },
   {
     key: "logAllowlistDirs",

@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { K8sFileSink } from "../../src/logging/k8s-file.ts";
+import { parseLossNotice } from "../../src/logging/loss-notice.ts";
 import { readCriRecords, readOutput } from "../../src/logging/read/cri-records.ts";
 import type { SinkFault } from "../../src/logging/sink.ts";
 
@@ -42,7 +43,10 @@ const report = {
   faults: faults.map((fault) => ({ ...fault, error: "error" in fault ? fault.error : undefined })),
   counters: { ...sink.counters, lastError: (sink.counters.lastError as { code?: string }).code },
   total,
-  records: [...readCriRecords(log)].length,
+  records: [...readCriRecords(log)].filter(({ stream }) => stream === "stdout").length,
+  notices: [...readCriRecords(log)]
+    .filter(({ stream }) => stream === "stderr")
+    .map(({ payload }) => parseLossNotice(payload.toString())),
   output: readOutput(log, "stdout").length,
 };
 console.log(JSON.stringify(report));

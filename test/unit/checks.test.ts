@@ -21,6 +21,13 @@ const HOST: SessionEnvironment = {
   realPath: (path) => path,
 };
 
+/** What the logs have where no `--log-opt` says otherwise. */
+const LOG_DEFAULTS = {
+  ...{ recordSize: 16384, maxAge: undefined, compress: "none", maxTotalSize: undefined },
+  onError: "drop",
+  rate: { bytesPerSecond: undefined, linesPerSecond: undefined, onLimit: "block" },
+};
+
 const CREATE = ["-c", CID, "-u", "uuid", "-r", "/usr/bin/runc", "-l", "none"];
 const EXEC = [...CREATE, "-e", "--exec-process-spec", "/spec"];
 const EXEC_1 = [...EXEC, "--api-version", "1"];
@@ -270,6 +277,7 @@ describe("what is filled in", () => {
       ...{ conmonPidfile: undefined, persistDir: undefined, exitDir: undefined },
       ...{ exitCommand: undefined, exitDelaySeconds: 0 },
       logs: {
+        ...LOG_DEFAULTS,
         drivers: [{ driver: "none" }],
         ...{ maxSize: undefined, globalMaxSize: undefined, rotate: false, maxFiles: 1 },
         ...{ tag: undefined, labels: [], markPartials: true, sync: true },
@@ -391,10 +399,31 @@ describe("what is filled in", () => {
       ...["--log-label", "A=b", "--no-container-partial-message", "--no-sync-log"],
     ]);
     assert.deepEqual(logs, {
+      ...LOG_DEFAULTS,
       drivers: [{ driver: "none" }, { driver: "journald" }],
       ...{ maxSize: undefined, globalMaxSize: undefined, rotate: true, maxFiles: 4 },
       ...{ tag: "t", labels: ["A=b"], markPartials: false, sync: false },
     });
+  });
+
+  test("--log-opt and $CONMON_LOG_OPTS go with the log, and max-files asks for backups", () => {
+    const variables = new Map([["CONMON_LOG_OPTS", "max-files=7,compress=gzip,on-error=block"]]);
+    const { logs, warnings } = check([...CREATE, "--log-opt", "on-error=drop"], { variables });
+    const { rotate, maxFiles, compress, onError } = logs;
+    assert.deepEqual([rotate, maxFiles, compress, onError], [true, 7, "gzip", "drop"]);
+    assert.deepEqual(warnings, []);
+    const more = check([...CREATE, "--log-rotate", "--log-max-files=2", "--log-opt=max-files=3"]);
+    assert.equal(more.logs.maxFiles, 3);
+    assertRefused(
+      [...CREATE, "--log-opt", "compress=lzma"],
+      "[conmon:e]: --log-opt compress=lzma: compress must be none or gzip",
+    );
+  });
+
+  test("a log option that has no effect is told", () => {
+    assert.deepEqual(check([...CREATE, "--log-opt=compress=gzip"]).warnings, [
+      "log option compress has no effect without --log-rotate or log option max-files",
+    ]);
   });
 
   test("without rotation no backup need be kept", () => {

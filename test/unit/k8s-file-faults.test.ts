@@ -77,6 +77,14 @@ for (const lineLength of [10, 1000, 60_000]) {
       { records: counters.records, output: counters.bytes },
     );
     assert.equal(counters.bytes + counters.droppedBytes, total.bytes);
+    // The log itself says so, too, in one line.
+    const [notice] = report.notices;
+    assert.equal(report.notices.length, 1);
+    const { droppedRecords, droppedBytes } = counters;
+    assert.deepEqual([notice.records, notice.bytes], [droppedRecords, droppedBytes]);
+    assert.equal(notice.reason, "no space left on device");
+    assert.match(notice.from, /^2023-11-1\dT.*\.\d{9}[+-]\d\d:\d\d$/);
+    assert.ok(notice.from <= notice.to);
   });
 }
 
@@ -108,7 +116,8 @@ test("a torn record that cannot be cut off is completed when there is room", () 
   assert.notEqual(pipe[first - 1], 10, "the pipe should have been full in mid-record");
   sink.write("stdout", data.subarray(0, 10_000), AT);
   const log = pipe.subarray(0, first + fs.readSync(reader, pipe, first, pipe.length - first, null));
-  assert.equal([...readCriRecords(log)].length, sink.counters.records);
+  // And the notice of what was lost after it.
+  assert.equal([...readCriRecords(log)].length, sink.counters.records + 1);
   assert.equal(readOutput(log, "stdout").length, sink.counters.bytes);
   assert.equal(sink.counters.bytes + sink.counters.droppedBytes, 110_000);
   assert.deepEqual(

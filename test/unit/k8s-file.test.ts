@@ -77,6 +77,8 @@ test("records are appended in the form that CRI readers know", () => {
   assert.deepEqual(sink.counters, {
     bytes: 7,
     records: 3,
+    stdout: { bytes: 6, records: 2 },
+    stderr: { bytes: 1, records: 1 },
     pendingBytes: 0,
     rotations: 0,
     droppedBytes: 0,

@@ -25,6 +25,7 @@ const ROWS: [names: string, kind: OptionEntry["kind"], key: keyof Options][] = [
   ["--log-global-size-max", "int64", "logGlobalSizeMax"],
   ["--log-rotate", "flag", "logRotate"],
   ["--log-max-files", "int", "logMaxFiles"],
+  ["--log-opt", "list", "logOptions"],
   ["--log-allowlist-dir", "list", "logAllowlistDirs"],
   ["--log-tag", "string", "logTag"],
   ["--log-label", "list", "logLabels"],

@@ -1,0 +1,69 @@
+import * as fs from "node:fs";
+import { TIMESTAMP_LENGTH } from "./timestamp.ts";
+
+/** Node.js takes a longer time for none at all, in milliseconds. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+/**
+ * Tells when a log file has become too old, which is counted from its first record. There is one timer, and
+ * only while there is such a record.
+ */
+export class FileAge {
+  readonly #limit: number;
+  readonly #onDue: () => void;
+  #due: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param limit Seconds.
+   * @param onDue Called once for each `begin()`, unless `end()` or `restart()` is called before.
+   */
+  constructor(limit: number, onDue: () => void) {
+    this.#limit = limit;
+    this.#onDue = onDue;
+  }
+
+  /** The file's first record is of that second (since 1970). Later ones change nothing. */
+  begin(second: number): void {
+    if (this.#due !== undefined) return;
+    this.#due = (second + this.#limit) * 1000;
+    this.#wait(this.#due);
+  }
+
+  /** Begins anew with the present time. */
+  restart(): void {
+    this.end();
+    this.begin(Date.now() / 1000);
+  }
+
+  /** There is no record any more: the file is another, or closed. */
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#due = undefined;
+  }
+
+  /** By the wall clock, which may be set: so it is asked again when the time seems to have come. */
+  #wait(due: number): void {
+    const left = Math.ceil(due - Date.now());
+    const time = Math.min(Math.max(left, 0), LONGEST_TIMER);
+    this.#timer = setTimeout(() => {
+      if (Date.now() < due) this.#wait(due);
+      else this.#onDue();
+    }, time);
+    // A log that is not closed keeps nobody alive.
+    this.#timer.unref();
+  }
+}
+
+/** The second (since 1970) of the first record in a CRI log; `undefined` where there is none. */
+export function firstRecordSecond(path: string): number | undefined {
+  const head = Buffer.alloc(TIMESTAMP_LENGTH);
+  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  try {
+    if (fs.readSync(fd, head, 0, head.length, 0) < head.length) return undefined;
+  } finally {
+    fs.closeSync(fd);
+  }
+  const milliseconds = Date.parse(head.toString("latin1"));
+  return Number.isNaN(milliseconds) ? undefined : Math.floor(milliseconds / 1000);
+}

@@ -1,0 +1,232 @@
+/** Real containers whose logs are rotated, compressed, on a full disk, or faster than they may be. */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import { dirname, join } from "node:path";
+import { it } from "node:test";
+import { parseLossNotice } from "../../src/logging/loss-notice.ts";
+import { readCriRecords, readOutput } from "../../src/logging/read/cri-records.ts";
+import { makeBundle } from "../support/bundle.ts";
+import { type ConmonRun, startConmon } from "../support/conmon.ts";
+import { inBothModes, type Place } from "../support/modes.ts";
+import { NumberedLines, readBack } from "../support/numbered-lines.ts";
+import { unlessRootWith } from "../support/programs.ts";
+import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
+import { mountTmpfs } from "../support/tmpfs.ts";
+import { appears, textOf, watchFor } from "../support/waiting.ts";
+
+const skip = unlessRootWith("runc", "busybox", "mount", "umount");
+
+/** 8000 numbers of 500 digits: far more than pipe and monitor hold. */
+const WRITE_4_MB = `awk 'BEGIN { for (i = 1; i <= 8000; i++) printf "%0500d\\n", i }'`;
+
+inBothModes("logs", skip, (prepare) => {
+  it("loses nothing when it is rotated, compressed and reopened at full speed", async (t) => {
+    const { scratch, shared } = await prepare(t);
+    const lines = new NumberedLines();
+    for (const stream of ["stdout", "stderr"] as const) {
+      fs.writeFileSync(scratch.path(stream), lines.read(stream, 12 * 2 ** 20));
+    }
+    const bundle = makeBundle(scratch, {
+      args: ["sh", "-c", "cat /mnt/stdout & cat /mnt/stderr >&2; wait"],
+      mounts: (["stdout", "stderr"] as const).map((stream) => ({
+        destination: `/mnt/${stream}`,
+        type: "bind",
+        source: scratch.path(stream),
+        options: ["bind", "ro"],
+      })),
+    });
+    const run = startConmon(scratch, {
+      bundle,
+      apiVersion: 1,
+      arguments: ["--log-size-max=100000", "--log-opt=max-files=10000"],
+      environment: { CONMON_LOG_OPTS: "compress=gzip,max-files=1" },
+      ...shared,
+    });
+    await run.created();
+    await run.runtimeStart();
+    let rotations = 0;
+    const kubelet = fs.watch(dirname(run.paths.log), (_event, name) => {
+      // With every tenth compressed backup, as if it were kubelet's time.
+      if (!/\d+0\.gz$/.test(name ?? "") || !fs.existsSync(run.paths.log)) return;
+      fs.renameSync(run.paths.log, `${run.paths.log}.20260102-${150000 + rotations++}`);
+      fs.writeFileSync(join(bundle.directory, "ctl"), "2 0 0\n");
+    });
+    assert.equal(await run.exitStatus(), 0);
+    kubelet.close();
+    await run.ended();
+    const files = readBack(run.paths.log);
+    lines.check(files);
+    assert.ok(files.length > 50, `${files.length} files`);
+    assert.ok(
+      files.some(({ name }) => name.endsWith(".gz")),
+      "none was compressed",
+    );
+    assert.ok(rotations > 0, "kubelet never had its turn");
+    assert.ok(files.every(({ content }) => content.at(-1) === 10));
+    const left = fs.readdirSync(dirname(run.paths.log)).filter((name) => name.endsWith(".tmp"));
+    assert.deepEqual(left, []);
+  });
+
+  /** A container whose log is on a tmpfs that is full but for 100 KiB. */
+  function startOnFullDisk({ scratch, shared }: Place, script: string, ...options: string[]) {
+    const disk = mountTmpfs(scratch, 6144);
+    const ballast = join(disk, "ballast");
+    fs.writeFileSync(ballast, Buffer.alloc(6044 * 1024));
+    const log = join(disk, "0.log");
+    const signs = scratch.folder("signs");
+    const bundle = makeBundle(scratch, {
+      args: ["sh", "-c", script],
+      mounts: [{ destination: "/mnt/signs", type: "bind", source: signs, options: ["bind", "rw"] }],
+    });
+    const run = startConmon(scratch, {
+      bundle,
+      apiVersion: 1,
+      omit: ["--log-path"],
+      arguments: [`--log-path=${log}`, ...options],
+      ...shared,
+    });
+    const full = (): Promise<true> =>
+      watchFor(disk, () => fs.statfsSync(disk).bavail === 0 || undefined, "the disk to be full");
+    return { run, log, ballast, signs, full };
+  }
+
+  async function start(run: ConmonRun): Promise<void> {
+    await run.created();
+    await run.runtimeStart();
+  }
+
+  it("with on-error=block the container waits for room on the disk", async (t) => {
+    const place = await prepare(t);
+    const script = `${WRITE_4_MB}; seq 1 10 >&2; echo > /mnt/signs/done`;
+    const { run, log, ballast, signs, full } = startOnFullDisk(
+      place,
+      script,
+      "--log-opt=on-error=block",
+    );
+    await start(run);
+    await full();
+    assert.equal(fs.existsSync(join(signs, "done")), false);
+    fs.rmSync(ballast);
+    assert.equal(await run.exitStatus(), 0);
+    const numbers = Array.from({ length: 8000 }, (_, index) => String(index + 1));
+    const output = (stream: "stdout" | "stderr"): string =>
+      readOutput(fs.readFileSync(log), stream).toString();
+    assert.ok(output("stdout") === numbers.map((text) => `${text.padStart(500, "0")}\n`).join(""));
+    assert.equal(output("stderr"), "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n");
+    await run.ended();
+  });
+
+  it("with on-error=block the end is reported although the disk stays full", async (t) => {
+    const place = await prepare(t);
+    const { run, log, full } = startOnFullDisk(
+      place,
+      "seq 1 6000; exit 3",
+      "--log-opt=on-error=block",
+    );
+    await start(run);
+    await full();
+    assert.equal(await run.exitStatus(), 3);
+    const output = readOutput(fs.readFileSync(log), "stdout").toString();
+    assert.match(output, /^1\n2\n(.*\n)*\d+\n$/);
+    assert.ok(!output.includes("6000"));
+    await run.ended();
+  });
+
+  it("by default it goes on, and the log says what was lost", async (t) => {
+    const place = await prepare(t);
+    const script =
+      `${WRITE_4_MB}; echo > /mnt/signs/done; ` +
+      "while [ ! -e /mnt/signs/go ]; do sleep 0.05; done; echo last";
+    const { run, log, ballast, signs } = startOnFullDisk(place, script);
+    await start(run);
+    await appears(join(signs, "done"));
+    fs.rmSync(ballast);
+    fs.writeFileSync(join(signs, "go"), "");
+    assert.equal(await run.exitStatus(), 0);
+    const records = [...readCriRecords(fs.readFileSync(log))];
+    const own = records.filter(({ stream }) => stream === "stderr");
+    const notices = own.map(({ payload }) => parseLossNotice(payload.toString()));
+    assert.equal(notices.length, 1);
+    const lost = notices[0]?.bytes ?? 0;
+    const logged = readOutput(fs.readFileSync(log), "stdout").toString();
+    assert.equal(logged.length + lost, 8000 * 501 + "last\n".length);
+    assert.ok(lost > 1_000_000, `${lost} bytes were lost`);
+    assert.match(logged, /\nlast\n$/);
+    await run.ended();
+  });
+
+  it("with on-limit=block the container is as fast as it may be, and nothing is lost", async (t) => {
+    const { scratch, shared } = await prepare(t);
+    const bundle = makeBundle(scratch, { args: ["sh", "-c", "seq 1 50; sleep 0.1; seq 51 100"] });
+    const run = startConmon(scratch, {
+      bundle,
+      apiVersion: 1,
+      environment: { CONMON_LOG_OPTS: "max-lines-per-second=40" },
+      arguments: ["--log-opt=on-limit=block"],
+      ...shared,
+    });
+    await start(run);
+    // The first 50 are 10 more than a second's worth, so the others come a quarter of a second later.
+    assert.equal(await run.exitStatus(), 0);
+    const records = [...readCriRecords(fs.readFileSync(run.paths.log))];
+    assert.equal(records.length, 100);
+    const [first, later] = [records[0], records[50]].map((record) =>
+      Date.parse(record?.timestamp ?? ""),
+    );
+    assert.ok(Number(later) - Number(first) >= 240, `${first} ${later}`);
+    await run.ended();
+  });
+
+  it("with on-limit=drop a flood is cut, and the log says by how much", async (t) => {
+    const { scratch, shared } = await prepare(t);
+    const bundle = makeBundle(scratch, { args: ["sh", "-c", "seq 1 100000; sleep 3; echo last"] });
+    const run = startConmon(scratch, {
+      bundle,
+      apiVersion: 1,
+      arguments: ["--log-opt=max-lines-per-second=100", "--log-opt=on-limit=drop"],
+      ...shared,
+    });
+    await start(run);
+    // While the container is silent, without anything that would be a reason but the time.
+    await textOf(run.paths.log, (text) => text.includes("[conmon:"));
+    assert.ok(!run.log().includes("last"));
+    assert.equal(await run.exitStatus(), 0);
+    const records = [...readCriRecords(fs.readFileSync(run.paths.log))];
+    const [notice, ...more] = records
+      .filter(({ stream }) => stream === "stderr")
+      .map(({ payload }) => parseLossNotice(payload.toString()));
+    assert.deepEqual(more, []);
+    assert.equal(notice?.reason, "more than 100 lines per second");
+    const logged = readOutput(fs.readFileSync(run.paths.log), "stdout").length;
+    assert.equal(logged + (notice?.bytes ?? 0), 588_895 + "last\n".length);
+    assert.equal(records.at(-1)?.payload.toString(), "last");
+    await run.ended();
+  });
+
+  it("refuses log options that are wrong before anything is started", async (t) => {
+    const { scratch, shared } = await prepare(t);
+    const runtime = makeStandInRuntime(scratch, behaviours.fails("it was started"));
+    const settings = {
+      bundle: makeBundle(scratch, { args: ["true"] }),
+      runtime: runtime.path,
+      apiVersion: 1,
+      ...shared,
+    };
+    const byOption = startConmon(scratch, { ...settings, arguments: ["--log-opt", "compress=x"] });
+    assert.deepEqual(await byOption.closed, { status: 1, signal: null });
+    assert.equal(
+      byOption.stderr,
+      "[conmon:e]: --log-opt compress=x: compress must be none or gzip\n",
+    );
+    const byVariable = startConmon(scratch, {
+      ...settings,
+      environment: { CONMON_LOG_OPTS: "size=1" },
+    });
+    assert.deepEqual(await byVariable.closed, { status: 1, signal: null });
+    assert.match(
+      byVariable.stderr,
+      /^\[conmon:e\]: CONMON_LOG_OPTS: size=1: there is no size; known/,
+    );
+    assert.deepEqual(runtime.calls(), []);
+  });
+});
