@@ -157,7 +157,9 @@ inBothModes("logs", skip, (prepare) => {
 
   it("with on-limit=block the container is as fast as it may be, and nothing is lost", async (t) => {
     const { scratch, shared } = await prepare(t);
-    const bundle = makeBundle(scratch, { args: ["sh", "-c", "seq 1 50; sleep 0.1; seq 51 100"] });
+    // It lives on for a while, since what is in the pipe at its end is logged without waiting.
+    const script = "seq 1 50; sleep 0.1; seq 51 100; sleep 1";
+    const bundle = makeBundle(scratch, { args: ["sh", "-c", script] });
     const run = startConmon(scratch, {
       bundle,
       apiVersion: 1,
