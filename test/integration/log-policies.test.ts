@@ -24,7 +24,7 @@ inBothModes("logs", skip, (prepare) => {
     const { scratch, shared } = await prepare(t);
     const lines = new NumberedLines();
     for (const stream of ["stdout", "stderr"] as const) {
-      fs.writeFileSync(scratch.path(stream), lines.read(stream, 12 * 2 ** 20));
+      fs.writeFileSync(scratch.path(stream), lines.read(stream, 24 * 2 ** 20));
     }
     const bundle = makeBundle(scratch, {
       args: ["sh", "-c", "cat /mnt/stdout & cat /mnt/stderr >&2; wait"],
@@ -35,10 +35,11 @@ inBothModes("logs", skip, (prepare) => {
         options: ["bind", "ro"],
       })),
     });
+    // More than is read at a time: so the times of their first records tell the files' order.
     const run = startConmon(scratch, {
       bundle,
       apiVersion: 1,
-      arguments: ["--log-size-max=100000", "--log-opt=max-files=10000"],
+      arguments: ["--log-size-max=600000", "--log-opt=max-files=10000"],
       environment: { CONMON_LOG_OPTS: "compress=gzip,max-files=1" },
       ...shared,
     });
