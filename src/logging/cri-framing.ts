@@ -1,4 +1,5 @@
 import type { WallClock } from "../sys/mod.ts";
+import type { RecordFramer } from "./record-framer.ts";
 import type { StreamName } from "./sink.ts";
 import { LocalTimestamp, TIMESTAMP_LENGTH } from "./timestamp.ts";
 
@@ -39,13 +40,15 @@ const CAPACITY = 256 * 1024;
  * }
  * ```
  */
-export class CriFramer {
+export class CriFramer implements RecordFramer {
   /** The assembled records are its first {@link length} bytes, until the next `fill()`. */
   readonly bytes = Buffer.allocUnsafeSlow(CAPACITY);
   /** Bytes assembled by the last `fill()`: whole records, at least one if there was data. */
   length = 0;
   /** Records assembled by the last `fill()`. */
   records = 0;
+  /** Nothing is held: bytes are kept as they are, wherever they are cut. */
+  readonly heldBytes = 0;
 
   readonly #view = new DataView(this.bytes.buffer, this.bytes.byteOffset, CAPACITY);
   readonly #prefix = Buffer.from(`${" ".repeat(TIMESTAMP_LENGTH)} stdout F `.padEnd(PREFIX_ROOM));
@@ -96,6 +99,14 @@ export class CriFramer {
     this.length = written;
     this.records = records;
     return read;
+  }
+
+  finish(): boolean {
+    return false;
+  }
+
+  measure(start: number, end: number): { records: number; bytes: number } {
+    return measureRecords(this.bytes, start, end);
   }
 }
 

@@ -5,14 +5,14 @@ import {
   endOfRecord,
   endOfRecordsWithin,
   MAX_RECORD_SIZE,
-  measureRecords,
 } from "./cri-framing.ts";
 import { asError, describe, LogFile } from "./log-file.ts";
 import { OutageWatch } from "./outage.ts";
+import type { RecordFramer } from "./record-framer.ts";
 import { newCounters, type Sink, type SinkFault, type StreamName } from "./sink.ts";
 
-/** How a {@link K8sFileSink} is to log. */
-export interface K8sFileOptions {
+/** How a {@link RecordFileSink} is to log. */
+export interface RecordFileOptions {
   /** The file, absolute. It is made with mode 0640 if it is missing, else appended to. */
   readonly path: string;
   /**
@@ -36,33 +36,21 @@ export interface K8sFileOptions {
   readonly onError?: (fault: SinkFault) => void;
 }
 
-// One for all sinks, since a quarter of a megabyte for each container would be a waste. That is
-// safe because between begin() and the last use of the bytes no other code runs.
-let sharedFramer: CriFramer | undefined;
-
 /**
- * Logs to a file in the format of the Kubernetes CRI (see {@link CriFramer}), with limits and
- * rotation as `conmon` has them.
+ * Logs to a file of whole records, with limits and rotation as `conmon` has them. What a record
+ * looks like is up to the framer.
  *
  * While it cannot write, it drops records and counts them, and tries again with the next. Where it
  * cannot rotate, the file outgrows its limit.
- *
- * @example
- * ```ts
- * const sink = new K8sFileSink({ path: "/var/log/pods/web/0.log", maxSize: 10_000_000 });
- * sink.write("stdout", Buffer.from("ready\n"), { seconds: 1_700_000_000, nanoseconds: 0 });
- * await sink.sync();
- * sink.close();
- * ```
  */
-export class K8sFileSink implements Sink {
-  readonly name = "k8s-file";
+export abstract class RecordFileSink implements Sink {
+  readonly name: string;
   readonly counters = newCounters();
   /** Never: a write is done when it returns. */
   readonly behind = false;
 
   readonly #file: LogFile;
-  readonly #framer: CriFramer;
+  readonly #framer: RecordFramer;
   readonly #recordSize: number;
   readonly #maxSize: number;
   readonly #backups: number;
@@ -79,38 +67,46 @@ export class K8sFileSink implements Sink {
   /**
    * Opens the file.
    *
+   * @param name The log driver's.
    * @throws {Error} `Failed to open log file PATH: REASON`, with the `code` of the system call.
    * @throws {RangeError} for a record size out of range.
    */
-  constructor(options: K8sFileOptions) {
+  constructor(name: string, framer: RecordFramer, options: RecordFileOptions) {
     const { recordSize = DEFAULT_RECORD_SIZE, globalMaxSize = 0 } = options;
     if (!(Number.isInteger(recordSize) && recordSize >= 1 && recordSize <= MAX_RECORD_SIZE)) {
       throw new RangeError(`The record size must be 1 to ${MAX_RECORD_SIZE}, got ${recordSize}`);
     }
+    this.name = name;
+    this.#framer = framer;
     this.#recordSize = recordSize;
     this.#maxSize = limitOf(options.maxSize);
     this.#backups = options.rotate ? (options.maxFiles ?? 1) : 0;
     this.#onError = options.onError ?? (() => {});
     this.#file = new LogFile(options.path);
     this.#allowance = limitOf(globalMaxSize) - this.#file.size;
-    sharedFramer ??= new CriFramer();
-    this.#framer = sharedFramer;
   }
 
   write(stream: StreamName, data: Uint8Array, at: WallClock): void {
     const framer = this.#framer;
     framer.begin(stream, at);
-    this.counters.bytes += data.length;
     for (let from = 0; from < data.length; ) {
       from = framer.fill(data, from, this.#recordSize);
       this.counters.records += framer.records;
       this.#log(framer.bytes, framer.length);
     }
+    this.#account(data.length);
     this.#tellFaults();
   }
 
-  /** Nothing to do: the end of an unfinished line is in the file already. */
-  end(): void {}
+  /** The end of an unfinished line is in the file already, but for what the framer holds. */
+  end(stream: StreamName): void {
+    const framer = this.#framer;
+    if (!framer.finish(stream)) return;
+    this.counters.records += framer.records;
+    this.#log(framer.bytes, framer.length);
+    this.#account(0);
+    this.#tellFaults();
+  }
 
   async flush(): Promise<void> {}
 
@@ -128,8 +124,18 @@ export class K8sFileSink implements Sink {
   }
 
   close(): void {
+    this.end("stdout");
+    this.end("stderr");
     this.#allowance = 0;
     this.#file.close();
+  }
+
+  /** Counts so many bytes more, and what was held before, as logged, but for what is held now. */
+  #account(bytes: number): void {
+    const { counters } = this;
+    const held = this.#framer.heldBytes;
+    counters.bytes += bytes + counters.pendingBytes - held;
+    counters.pendingBytes = held;
   }
 
   /** Logs the records of which `bytes` holds `end` bytes, as far as limits and faults let it. */
@@ -143,13 +149,13 @@ export class K8sFileSink implements Sink {
       if (logged < fitting) {
         const failed = endOfRecord(bytes, logged) - logged;
         this.#writing.failed(this.#file.failure, failed);
-        this.#drop(bytes, logged, end);
+        this.#drop(logged, end);
         return;
       }
       this.#writing.succeeded(logged - start);
       start = logged;
     }
-    if (allowed < end) this.#drop(bytes, allowed, end);
+    if (allowed < end) this.#drop(allowed, end);
   }
 
   /** Where the limit for the whole run ends the records. */
@@ -194,8 +200,8 @@ export class K8sFileSink implements Sink {
     this.#rotating.succeeded();
   }
 
-  #drop(bytes: Buffer, start: number, end: number): void {
-    const lost = measureRecords(bytes, start, end);
+  #drop(start: number, end: number): void {
+    const lost = this.#framer.measure(start, end);
     this.#moveToDropped(lost.records, lost.bytes);
   }
 
@@ -210,6 +216,32 @@ export class K8sFileSink implements Sink {
   #tellFaults(): void {
     if (this.#faults.length === 0) return;
     for (const fault of this.#faults.splice(0)) this.#onError(fault);
+  }
+}
+
+// One for all sinks, since a quarter of a megabyte for each container would be a waste. That is
+// safe because between begin() and the last use of the bytes no other code runs.
+let sharedFramer: CriFramer | undefined;
+
+/** How a {@link K8sFileSink} is to log. */
+export type K8sFileOptions = RecordFileOptions;
+
+/**
+ * Logs to a file in the format of the Kubernetes CRI (see {@link CriFramer}).
+ *
+ * @example
+ * ```ts
+ * const sink = new K8sFileSink({ path: "/var/log/pods/web/0.log", maxSize: 10_000_000 });
+ * sink.write("stdout", Buffer.from("ready\n"), { seconds: 1_700_000_000, nanoseconds: 0 });
+ * await sink.sync();
+ * sink.close();
+ * ```
+ */
+export class K8sFileSink extends RecordFileSink {
+  /** Opens the file, and throws as its base class does. */
+  constructor(options: K8sFileOptions) {
+    sharedFramer ??= new CriFramer();
+    super("k8s-file", sharedFramer, options);
   }
 }
 

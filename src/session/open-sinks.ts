@@ -1,6 +1,6 @@
 /** From the log drivers that the caller chose to sinks that write. */
-import { logOpenError } from "../logging/log-drivers.ts";
-import { JournaldSink, K8sFileSink } from "../logging/mod.ts";
+import { isFile, logOpenError } from "../logging/log-drivers.ts";
+import { JournaldSink, JsonFileSink, K8sFileSink } from "../logging/mod.ts";
 import type { Sink, SinkFault } from "../logging/sink.ts";
 import type { CheckedOptions, LogSettings } from "./checks.ts";
 import type { OwnMessages } from "./own-messages.ts";
@@ -19,7 +19,7 @@ export function openSinks(
   const sinks: Sink[] = [];
   try {
     for (const log of options.logs.drivers) {
-      if (log.driver === "k8s-file") sinks.push(openFile(log.path, options.logs, messages));
+      if (isFile(log)) sinks.push(openFile(log, options.logs, messages));
       if (log.driver === "journald") sinks.push(openJournal(options, messages, onRelief));
     }
     return sinks;
@@ -29,11 +29,16 @@ export function openSinks(
   }
 }
 
-function openFile(path: string, settings: LogSettings, messages: OwnMessages): Sink {
+function openFile(
+  { driver, path }: { readonly driver: "k8s-file" | "json-file"; readonly path: string },
+  settings: LogSettings,
+  messages: OwnMessages,
+): Sink {
   const { maxSize = 0, globalMaxSize = 0, rotate, maxFiles } = settings;
   const onError = (fault: SinkFault): void => messages.error(`${path}: ${describeFault(fault)}`);
   try {
-    return new K8sFileSink({ path, maxSize, globalMaxSize, rotate, maxFiles, onError });
+    const File = driver === "k8s-file" ? K8sFileSink : JsonFileSink;
+    return new File({ path, maxSize, globalMaxSize, rotate, maxFiles, onError });
   } catch (error) {
     const cause = (error as Error).cause ?? error;
     throw logOpenError(path, cause as NodeJS.ErrnoException);
