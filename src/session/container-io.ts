@@ -11,7 +11,7 @@ import type { CheckedOptions } from "./checks.ts";
 import { ContainerTerminal } from "./container-terminal.ts";
 import { CLIENTS_MAX, ClientDeposit, DEPOSIT } from "./deposit.ts";
 import { StandardInput } from "./input.ts";
-import { openSinks } from "./open-sinks.ts";
+import { openSinks, sinksOpened } from "./open-sinks.ts";
 import { type Output, OutputStream } from "./output.ts";
 import type { OwnMessages } from "./own-messages.ts";
 import { StartupText } from "./startup-text.ts";
@@ -41,6 +41,16 @@ export class ContainerIo {
     if (options.terminal) this.#terminal = this.#makeTerminal();
     if (options.terminal || options.stdin) this.#input = this.#makeInput();
     this.#sinks = openSinks(options, messages, () => this.#readOn());
+  }
+
+  /**
+   * Waits for the logs that take a while to open. To be called right after the constructor.
+   *
+   * @returns undefined if there are none
+   * @throws ConmonError of the first that cannot be opened
+   */
+  logsOpened(): Promise<void> | undefined {
+    return sinksOpened(this.#sinks);
   }
 
   /**

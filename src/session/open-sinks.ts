@@ -1,15 +1,18 @@
 /** From the log drivers that the caller chose to sinks that write. */
+
 import { isFile, logOpenError } from "../logging/log-drivers.ts";
-import { JournaldSink, JsonFileSink, K8sFileSink } from "../logging/mod.ts";
+import { asError } from "../logging/log-file.ts";
+import { JournaldSink, JsonFileSink, K8sFileSink, PluginSink } from "../logging/mod.ts";
 import type { Sink, SinkFault } from "../logging/sink.ts";
 import type { CheckedOptions, LogSettings } from "./checks.ts";
+import { ConmonError } from "./errors.ts";
 import type { OwnMessages } from "./own-messages.ts";
 
 /**
  * Opens all of them, or none.
  *
  * @param onRelief a sink that was behind is so no more
- * @throws ConmonError `Failed to open log file PATH: REASON`
+ * @throws ConmonError `Failed to open log file PATH: REASON`, or what is wrong with a plug-in
  */
 export function openSinks(
   options: Pick<CheckedOptions, "cid" | "name" | "logs">,
@@ -20,6 +23,7 @@ export function openSinks(
   try {
     for (const log of options.logs.drivers) {
       if (isFile(log)) sinks.push(openFile(log, options.logs, messages));
+      if (log.driver === "plugin") sinks.push(openPlugin(log, options, messages));
       if (log.driver === "journald") sinks.push(openJournal(options, messages, onRelief));
     }
     return sinks;
@@ -57,6 +61,52 @@ function openJournal(
     ...{ containerId, containerName, tag, labels, markPartials },
     ...{ onError, onRelief },
   });
+}
+
+/** The module is checked now; {@link sinksOpened} tells whether it works. */
+function openPlugin(
+  { path, options }: { readonly path: string; readonly options: string },
+  { cid: id, name, logs }: Parameters<typeof openSinks>[0],
+  messages: OwnMessages,
+): Sink {
+  const labels = Object.fromEntries(
+    logs.labels.map((label) => {
+      const equals = label.indexOf("=");
+      return [label.slice(0, equals), label.slice(equals + 1)];
+    }),
+  );
+  const onError = (fault: SinkFault): void =>
+    messages.error(`log plug-in ${path}: ${describeFault(fault)}`);
+  try {
+    return new PluginSink({
+      path,
+      options,
+      container: { id, name, tag: logs.tag, labels },
+      onError,
+    });
+  } catch (error) {
+    throw new ConmonError(asError(error).message, { cause: error });
+  }
+}
+
+/**
+ * Waits for the logs that take a while to open. To be called right after {@link openSinks}.
+ *
+ * @returns undefined if there are none
+ * @throws ConmonError `Failed to open the log ...` of the first that cannot be opened
+ */
+export function sinksOpened(sinks: readonly Sink[]): Promise<void> | undefined {
+  const slow = sinks.filter((sink) => sink.opened !== undefined);
+  if (slow.length === 0) return undefined;
+  const opened = slow.map(async (sink) => {
+    try {
+      await sink.opened?.();
+    } catch (cause) {
+      const reason = asError(cause).message;
+      throw new ConmonError(`Failed to open the ${sink.name} log: ${reason}`, { cause });
+    }
+  });
+  return Promise.all(opened).then(() => undefined);
 }
 
 function describeFault(fault: SinkFault): string {

@@ -115,9 +115,42 @@ export class Session implements ShimEvents {
       refuseUnsupported(options);
       checkDirectories(options);
       this.#prepare(options, context, descriptors);
-      if (options.conmonPidfile !== undefined) {
-        writeAtomically(options.conmonPidfile, String(hello.shimPid));
+      const opened = this.#io?.logsOpened();
+      if (opened !== undefined) {
+        this.#beginWhen(opened, new Map(descriptors));
+        // They are closed when that is done.
+        descriptors.clear();
+        return;
       }
+    } catch (error) {
+      this.#refuse(error as Error);
+      return;
+    }
+    this.#letCallerGo(descriptors);
+  }
+
+  /** Owns the descriptors. */
+  #beginWhen(opened: Promise<void>, descriptors: Map<number, number>): void {
+    const begun = opened.then(
+      () => {
+        if (!this.#closed) this.#letCallerGo(descriptors);
+      },
+      (error: Error) => {
+        if (!this.#closed) this.#refuse(error);
+      },
+    );
+    begun
+      .catch((error: Error) => this.#broken(error))
+      .finally(() => {
+        for (const fd of descriptors.values()) sys.close(fd);
+      });
+  }
+
+  /** The last that can fail, and then there is no way back. */
+  #letCallerGo(descriptors: Map<number, number>): void {
+    try {
+      const { conmonPidfile } = this.#knownOptions();
+      if (conmonPidfile !== undefined) writeAtomically(conmonPidfile, String(this.#shimPid));
       if (this.#heldSignal !== 0) {
         throw new ConmonError(`Got signal ${this.#heldSignal} before the runtime was started`);
       }
