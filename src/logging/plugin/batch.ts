@@ -70,7 +70,8 @@ export class Batch {
     const unfinished = { stdout: 0, stderr: 0 };
     for (const { stream, data } of readEntries(this.bytes, this.length)) {
       if (data.length > 0) unfinished[stream] = data[data.length - 1] === NEWLINE ? 0 : 1;
-      for (let at = data.indexOf(NEWLINE); at !== -1; at = data.indexOf(NEWLINE, at + 1)) records++;
+      // A call for each line would take longer, where lines are short.
+      for (let at = 0; at < data.length; at++) if (data[at] === NEWLINE) records++;
     }
     return records + unfinished.stdout + unfinished.stderr;
   }
