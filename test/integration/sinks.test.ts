@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import {
   chmodSync,
   copyFileSync,
@@ -21,7 +22,7 @@ import { inBothModes } from "../support/modes.ts";
 import { projectRoot, unlessRootWith } from "../support/programs.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
 import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
-import { appears, textOf } from "../support/waiting.ts";
+import { appears, inTime, textOf } from "../support/waiting.ts";
 
 const skip = unlessRootWith("runc", "busybox", "jq");
 
@@ -192,10 +193,17 @@ inBothModes("several logs", skip, (prepare) => {
     const run = startConmon(scratch, {
       ...{ bundle: makeBundle(scratch, { args: ["true"] }), apiVersion: 1, ...shared },
       runtime: runtime.path,
-      arguments: ["--sync", `--log-path=plugin:${plugin(scratch, "", wait)}:${opening}`],
+      arguments: [
+        "--sync",
+        "--log-level=debug",
+        `--log-path=plugin:${plugin(scratch, "", wait)}:${opening}`,
+      ],
     });
     await appears(opening);
     process.kill(run.process.pid ?? 0, "SIGTERM");
+    while (!run.stderr.includes("Got signal 15")) {
+      await inTime(once(run.process.stderr ?? run.process, "data"), "the signal to be noticed");
+    }
     rmSync(opening);
     const message = await run.sync?.next();
     assert.equal(message?.data, -1);
