@@ -4,7 +4,8 @@
  * - `dist/sys.node`: the native addon, by node-gyp
  * - `bin/conmon`: the shim, by the C compiler, static where the tool chain can
  * - `dist/cri-framing.wasm`: the inner loop of framing, by wabt
- * - `dist/conmond.cjs`: conmond, bundled into one file by esbuild
+ * - `dist/conmond.cjs`: conmond, bundled into one file by esbuild, and `dist/plugin-worker.cjs`, the program
+ *   of a log plug-in's thread, which conmond has in it as a text; the file is for tests of the sources
  * - `build/bin/conmon-sanitized`, with `--sanitize`: the shim under address and undefined behaviour sanitizers
  *
  * Prints one line for each step that it takes.
@@ -166,19 +167,33 @@ async function buildFraming() {
   }
 }
 
+/** What all bundles have in common. */
+const bundleOptions = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: "node",
+  target: "node20",
+  // CommonJS starts 5 ms earlier than a module: Node.js need not start its module loader.
+  format: "cjs",
+  legalComments: "none",
+  logLevel: "warning",
+  write: false,
+};
+
 async function buildConmond() {
-  if (isFresh("dist/conmond.cjs", "src")) return;
+  if (isFresh("dist/conmond.cjs", "src") && isFresh("dist/plugin-worker.cjs", "src")) return;
   console.log("build: src -> dist/conmond.cjs");
   const { build } = await import("esbuild");
+  const worker = await build({
+    ...bundleOptions,
+    entryPoints: ["src/logging/plugin/worker.ts"],
+    outfile: "dist/plugin-worker.cjs",
+    minify: true,
+  });
   const bundle = await build({
-    absWorkingDir: root,
+    ...bundleOptions,
     entryPoints: ["src/conmond/main.ts"],
     outfile: "dist/conmond.cjs",
-    bundle: true,
-    platform: "node",
-    target: "node20",
-    // CommonJS starts 5 ms earlier than a module: Node.js need not start its module loader.
-    format: "cjs",
     banner: {
       js: 'const __moduleUrl = require("node:url").pathToFileURL(__filename).href;',
     },
@@ -186,13 +201,11 @@ async function buildConmond() {
       "import.meta.url": "__moduleUrl",
       CONMON_TS_VERSION: JSON.stringify(version),
       CONMON_COMMIT: JSON.stringify(commit()),
+      CONMON_PLUGIN_WORKER: JSON.stringify(worker.outputFiles[0].text),
     },
     sourcemap: "linked",
-    legalComments: "none",
-    logLevel: "warning",
-    write: false,
   });
-  for (const { path, contents } of bundle.outputFiles) {
+  for (const { path, contents } of [...worker.outputFiles, ...bundle.outputFiles]) {
     replace(relative(root, path), (fresh) => writeFileSync(inRoot(fresh), contents));
   }
 }

@@ -3,6 +3,7 @@ import { openSync } from "node:fs";
 import * as sys from "../sys/mod.ts";
 import { build } from "./build.ts";
 import { Conmond } from "./conmond.ts";
+import { leave, leaveAtOnce } from "./leave.ts";
 import { Syslog } from "./syslog.ts";
 
 /** Where the shim puts its end of the socket pair. */
@@ -18,14 +19,14 @@ export function servePrivate(): void {
   process.on("uncaughtException", (error) => {
     new Syslog().send("error", `conmond (private): ${error.stack ?? error.message}`);
     // The shim finds out at once and goes on with another one.
-    process.exit(70);
+    leaveAtOnce(70);
   });
   const conmond = new Conmond({
     // The session's own messages go to the caller and to syslog.
     log: () => undefined,
     build,
     shared: false,
-    onIdle: () => process.exit(0),
+    onIdle: () => void leave(0),
   });
   sys.setCloseOnExec(SHIM_FD, true);
   conmond.serve(SHIM_FD);

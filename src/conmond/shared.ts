@@ -7,6 +7,7 @@ import { Listener } from "../sockets/listener.ts";
 import * as sys from "../sys/mod.ts";
 import { build } from "./build.ts";
 import { Conmond } from "./conmond.ts";
+import { leave, leaveAtOnce } from "./leave.ts";
 import type { Log } from "./log.ts";
 import { refusePeer } from "./peer.ts";
 
@@ -40,20 +41,20 @@ export function serveShared(path: string, log: Log): void {
     onConnection: (fd) => welcome(fd, conmond),
     onFault: (kind, error) => faults.add(kind, error),
   });
-  const leave = (signal: NodeJS.Signals): void => {
+  const leaveOn = (signal: NodeJS.Signals): void => {
     log(
       "info",
       `Leaving on ${signal} with ${conmond.sessionCount} sessions, which go on elsewhere`,
     );
     // Somebody may have removed it before; that is no reason not to leave.
     rmSync(socketPath, { force: true });
-    process.exit(0);
+    void leave(0);
   };
-  process.on("SIGTERM", leave);
-  process.on("SIGINT", leave);
+  process.on("SIGTERM", leaveOn);
+  process.on("SIGINT", leaveOn);
   process.on("uncaughtException", (error) => {
     log("error", `Ending, the sessions go on elsewhere: ${error.stack ?? error.message}`);
-    process.exit(70);
+    leaveAtOnce(70);
   });
   log("info", `Listening on ${socketPath}`);
 }

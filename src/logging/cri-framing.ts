@@ -1,6 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { WallClock } from "../sys/mod.ts";
+import { firstRecordSecond } from "./file-age.ts";
+import { timestamp } from "./loss-notice.ts";
+import type { RecordFramer } from "./record-framer.ts";
 import type { StreamName } from "./sink.ts";
 import { LocalTimestamp, TIMESTAMP_LENGTH } from "./timestamp.ts";
 
@@ -79,7 +82,7 @@ function compile(): WebAssembly.Module {
  * }
  * ```
  */
-export class CriFramer {
+export class CriFramer implements RecordFramer {
   /** A place to read into, of {@link INPUT_SIZE} bytes. */
   readonly input: Buffer;
   /** The assembled records are its first {@link length} bytes, until the next `fill()`. */
@@ -88,6 +91,8 @@ export class CriFramer {
   length = 0;
   /** Records assembled by the last `fill()`. */
   records = 0;
+  /** Nothing is held: bytes are kept as they are, wherever they are cut. */
+  readonly heldBytes = 0;
 
   readonly #memory: ArrayBuffer;
   readonly #kernel: Kernel;
@@ -130,6 +135,27 @@ export class CriFramer {
     this.length = this.#kernel.written() - RECORDS_AT;
     this.records = this.#kernel.records();
     return from + this.#kernel.read() - start;
+  }
+
+  finish(): boolean {
+    return false;
+  }
+
+  measure(start: number, end: number): { records: number; bytes: number } {
+    return measureRecords(this.bytes, start, end);
+  }
+
+  endsInPiece(end: number): boolean {
+    const start = end < 2 ? 0 : this.bytes.lastIndexOf(NEWLINE, end - 2) + 1;
+    return this.bytes[start + TAG_OFFSET] === PARTIAL;
+  }
+
+  note(text: string, at: WallClock): Buffer {
+    return Buffer.from(`${timestamp(at)} stderr F ${text}\n`);
+  }
+
+  firstSecond(path: string): number | undefined {
+    return firstRecordSecond(path);
   }
 
   /** Where in the memory the data is, or is now. */

@@ -1,6 +1,6 @@
 /**
  * The values of `--log-path`: which logs the container's output goes to. Spellings and error texts
- * are those of conmon 2.2.
+ * are those of conmon 2.2; `json-file` and `plugin` are our own.
  */
 import { basename, dirname, join, normalize } from "node:path";
 import { getSystemErrorMap } from "node:util";
@@ -9,12 +9,22 @@ import { ConmonError } from "../session/errors.ts";
 /**
  * A log that the container's output goes to. More drivers may join: switch over `driver`.
  * - `k8s-file`: the CRI format in the file `path`
+ * - `json-file`: Docker's JSON lines in the file `path`
  * - `journald`: systemd's journal
+ * - `plugin`: a module of somebody else's, see docs/sinks.md
  * - `passthrough`: the container has the caller's own stdin, stdout and stderr
  * - `none`: nothing is kept
  */
 export type LogDriver =
   | { readonly driver: "k8s-file"; readonly path: string }
+  | { readonly driver: "json-file"; readonly path: string }
+  | {
+      readonly driver: "plugin";
+      /** Absolute. */
+      readonly path: string;
+      /** For the plug-in to read. */
+      readonly options: string;
+    }
   | { readonly driver: "journald" }
   | { readonly driver: "passthrough" }
   | { readonly driver: "none" };
@@ -23,7 +33,12 @@ export type LogDriver =
 export const LOG_DRIVER_SPELLINGS: readonly { spelling: string; description: string }[] = [
   { spelling: "k8s-file:PATH", description: "The file PATH, in the format of CRI." },
   { spelling: ":PATH, PATH", description: "The same; :none is a file of that name." },
+  { spelling: "json-file:PATH", description: "The file PATH, in the format of Docker." },
   { spelling: "journald", description: "systemd's journal." },
+  {
+    spelling: "plugin:/PATH[:OPTIONS]",
+    description: "A JavaScript module; OPTIONS are for it to read.",
+  },
   { spelling: "passthrough", description: "The caller's own stdout and stderr; stdin as well." },
   { spelling: "none, off, null", description: "No log." },
 ];
@@ -39,11 +54,14 @@ export function parseLogDriver(value: string): LogDriver {
   const colon = value.indexOf(":");
   const name = colon < 0 ? value : value.slice(0, colon);
   switch (name) {
-    case "k8s-file": {
+    case "k8s-file":
+    case "json-file": {
       const path = value.slice(name.length + 1);
-      if (/^:*$/.test(path)) throw new ConmonError("k8s-file requires a filename");
-      return { driver: "k8s-file", path };
+      if (/^:*$/.test(path)) throw new ConmonError(`${name} requires a filename`);
+      return { driver: name, path };
     }
+    case "plugin":
+      return parsePlugin(value.slice(name.length + 1));
     case "journald":
     case "passthrough":
       return { driver: name };
@@ -57,15 +75,37 @@ export function parseLogDriver(value: string): LogDriver {
   return { driver: "k8s-file", path: value };
 }
 
+/** `PATH[:OPTIONS]`. It is code that is to be run: a relative path would leave open whose. */
+function parsePlugin(value: string): LogDriver {
+  const colon = value.indexOf(":");
+  const path = colon < 0 ? value : value.slice(0, colon);
+  if (!path.startsWith("/")) {
+    throw new ConmonError(`plugin requires the absolute path of a module, got "${path}"`);
+  }
+  return { driver: "plugin", path, options: colon < 0 ? "" : value.slice(colon + 1) };
+}
+
 /** `drivers` without those that would log to the same place a second time. The order stays. */
 export function distinctLogDrivers(drivers: readonly LogDriver[]): LogDriver[] {
   const places = new Map<string, LogDriver>();
   for (const driver of drivers) {
-    const place =
-      driver.driver === "k8s-file" ? `file ${normalize(driver.path)}` : `driver ${driver.driver}`;
+    const place = placeOf(driver);
     if (!places.has(place)) places.set(place, driver);
   }
   return [...places.values()];
+}
+
+/** Two formats in one file would make it unreadable, so the file alone counts. */
+function placeOf(driver: LogDriver): string {
+  switch (driver.driver) {
+    case "k8s-file":
+    case "json-file":
+      return `file ${normalize(driver.path)}`;
+    case "plugin":
+      return `plugin ${normalize(driver.path)}:${driver.options}`;
+    default:
+      return `driver ${driver.driver}`;
+  }
 }
 
 /** What {@link checkLogDrivers} looks at besides the drivers. */
@@ -92,19 +132,26 @@ export function checkLogDrivers(
 ): string[] {
   const names = new Set(drivers.map(({ driver }) => driver));
   for (const driver of drivers) {
-    if (driver.driver === "k8s-file") checkAllowed(driver.path, context);
+    if (isFile(driver)) checkAllowed(driver.path, context);
   }
-  if (names.has("k8s-file") && !names.has("journald")) {
-    if (context.tag !== undefined) throw new ConmonError("k8s-file doesn't support --log-tag");
-    if (context.labels.length > 0) throw new ConmonError("k8s-file doesn't support --log-label");
+  const describes = names.has("journald") || names.has("plugin");
+  const file = drivers.find(isFile)?.driver;
+  if (file !== undefined && !describes) {
+    if (context.tag !== undefined) throw new ConmonError(`${file} doesn't support --log-tag`);
+    if (context.labels.length > 0) throw new ConmonError(`${file} doesn't support --log-label`);
   }
-  if (names.has("journald")) {
-    if (Buffer.byteLength(context.cid) <= 12) {
-      throw new ConmonError("Container ID must be longer than 12 characters");
-    }
-    context.labels.forEach(checkLabel);
+  if (names.has("journald") && Buffer.byteLength(context.cid) <= 12) {
+    throw new ConmonError("Container ID must be longer than 12 characters");
   }
+  if (describes) context.labels.forEach(checkLabel);
   return warnings(names, context);
+}
+
+/** Whether a driver's `path` is that of a log. */
+export function isFile(
+  driver: LogDriver,
+): driver is Extract<LogDriver, { driver: "k8s-file" | "json-file" }> {
+  return driver.driver === "k8s-file" || driver.driver === "json-file";
 }
 
 function warnings(names: ReadonlySet<string>, context: LogDriverContext): string[] {
@@ -112,7 +159,8 @@ function warnings(names: ReadonlySet<string>, context: LogDriverContext): string
   if (context.noContainerPartialMessage && !names.has("journald")) {
     found.push("--no-container-partial-message has no effect without journald log driver");
   }
-  if (names.has("passthrough") && (names.has("k8s-file") || names.has("journald"))) {
+  const others = ["k8s-file", "json-file", "journald", "plugin"];
+  if (names.has("passthrough") && others.some((name) => names.has(name))) {
     found.push("log driver passthrough leaves nothing for the other log drivers");
   }
   return found;

@@ -6,5 +6,7 @@
  */
 export { DEFAULT_RECORD_SIZE, MAX_RECORD_SIZE } from "./cri-framing.ts";
 export { type JournaldOptions, JournaldSink } from "./journald.ts";
+export { type JsonFileOptions, JsonFileSink } from "./json-file.ts";
 export { type K8sFileOptions, K8sFileSink } from "./k8s-file.ts";
+export { PluginSink, type PluginSinkOptions } from "./plugin/sink.ts";
 export type { Sink, SinkCounters, SinkFault, SinkTask, StreamName } from "./sink.ts";

@@ -1,5 +1,5 @@
 import { Backups } from "./backups.ts";
-import { FileAge, firstRecordSecond } from "./file-age.ts";
+import { FileAge } from "./file-age.ts";
 import { asError, type LogFile } from "./log-file.ts";
 
 /** When a fresh log file is begun, and what becomes of the old one. */
@@ -24,8 +24,10 @@ export interface RotationOptions {
   readonly maxTotalSize?: number | undefined;
 }
 
-/** What somebody else has to know of a {@link Rotation}. None of them may throw. */
+/** What somebody else has to know of a {@link Rotation}, and knows. The others may not throw. */
 export interface RotationEvents {
+  /** The second (since 1970) of the first record in the file, if there is one. It may throw. */
+  readonly firstSecond: (path: string) => number | undefined;
   /** The file's first record is too old: it is time for a `renew()`. */
   readonly onDue: () => void;
   /** Backups could not be deleted, or leftovers not be removed. */
@@ -68,7 +70,7 @@ export class Rotation {
     if (maxAge !== undefined) {
       this.#age = new FileAge(maxAge, () => this.#onDue());
       this.#attempt(() => {
-        if (file.size > 0) this.#age?.begin(firstRecordSecond(file.path) ?? Date.now() / 1000);
+        if (file.size > 0) this.#age?.begin(events.firstSecond(file.path) ?? Date.now() / 1000);
       });
     }
   }

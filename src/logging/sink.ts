@@ -87,6 +87,13 @@ export interface Sink {
   /** The name of the log driver, for messages. */
   readonly name: string;
   /**
+   * Where opening takes a while: resolves when the log is open. To be called right after the sink was
+   * made, by who can still do without it; a sink that nobody asks tries again by itself.
+   *
+   * @throws {Error} that says why it cannot be opened; then the sink is as good as closed.
+   */
+  opened?(): Promise<void>;
+  /**
    * Logs what was read from a stream at one point in time. `data` is the caller's and only valid
    * during the call. Never throws: what fails is counted and told to the sink's `onError`.
    */

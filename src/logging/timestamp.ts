@@ -2,6 +2,8 @@ import type { WallClock } from "../sys/mod.ts";
 
 /** Bytes in `2006-01-02T15:04:05.000000000+00:00`. */
 export const TIMESTAMP_LENGTH = 35;
+/** Bytes in `2006-01-02T15:04:05.000000000Z`. */
+export const UTC_TIMESTAMP_LENGTH = 30;
 
 const FRACTION = 20;
 const OFFSET = 29;
@@ -47,27 +49,62 @@ export class LocalTimestamp {
   }
 
   #setSecond(wallSecond: number): void {
-    const second = Math.min(Math.max(wallSecond, FIRST_SECOND), LAST_SECOND);
+    const second = nearestSecond(wallSecond);
     // Asked for anew each second: at most one call per second, and right at every transition.
     const offset = -Math.round(new Date(second * 1000).getTimezoneOffset());
-    const local = new Date((second + offset * 60) * 1000);
     const target = this.#target;
-    writeDigits(target, 0, 4, local.getUTCFullYear());
-    writeDigits(target, 5, 2, local.getUTCMonth() + 1);
-    writeDigits(target, 8, 2, local.getUTCDate());
-    writeDigits(target, 11, 2, local.getUTCHours());
-    writeDigits(target, 14, 2, local.getUTCMinutes());
-    writeDigits(target, 17, 2, local.getUTCSeconds());
-    target[4] = target[7] = 0x2d; // -
-    target[10] = 0x54; // T
-    target[13] = target[16] = 0x3a; // :
-    target[FRACTION - 1] = 0x2e; // .
+    writeDateAndTime(target, second + offset * 60);
     const minutes = Math.abs(offset);
     target[OFFSET] = offset < 0 ? 0x2d : 0x2b; // - or +
     writeDigits(target, OFFSET + 1, 2, Math.floor(minutes / 60));
     target[OFFSET + 3] = 0x3a; // :
     writeDigits(target, OFFSET + 4, 2, minutes % 60);
   }
+}
+
+/**
+ * The same in UTC, `2006-01-02T15:04:05.000000000Z`, in the first {@link UTC_TIMESTAMP_LENGTH} bytes
+ * of a buffer. That is the form of time that Docker's json-file has.
+ */
+export class UtcTimestamp {
+  readonly #target: Uint8Array;
+  #second = Number.NaN;
+
+  constructor(target: Uint8Array) {
+    if (target.length < UTC_TIMESTAMP_LENGTH) {
+      throw new RangeError(`A timestamp takes ${UTC_TIMESTAMP_LENGTH} bytes, got ${target.length}`);
+    }
+    this.#target = target;
+    target[OFFSET] = 0x5a; // Z
+  }
+
+  /** Sets the time, as {@link LocalTimestamp.set} does. */
+  set(at: WallClock): void {
+    if (at.seconds !== this.#second) {
+      writeDateAndTime(this.#target, nearestSecond(at.seconds));
+      this.#second = at.seconds;
+    }
+    writeDigits(this.#target, FRACTION, 9, at.nanoseconds);
+  }
+}
+
+function nearestSecond(second: number): number {
+  return Math.min(Math.max(second, FIRST_SECOND), LAST_SECOND);
+}
+
+/** Writes everything up to the fraction and its point. */
+function writeDateAndTime(target: Uint8Array, second: number): void {
+  const date = new Date(second * 1000);
+  writeDigits(target, 0, 4, date.getUTCFullYear());
+  writeDigits(target, 5, 2, date.getUTCMonth() + 1);
+  writeDigits(target, 8, 2, date.getUTCDate());
+  writeDigits(target, 11, 2, date.getUTCHours());
+  writeDigits(target, 14, 2, date.getUTCMinutes());
+  writeDigits(target, 17, 2, date.getUTCSeconds());
+  target[4] = target[7] = 0x2d; // -
+  target[10] = 0x54; // T
+  target[13] = target[16] = 0x3a; // :
+  target[FRACTION - 1] = 0x2e; // .
 }
 
 function writeDigits(target: Uint8Array, start: number, count: number, value: number): void {

@@ -1,6 +1,11 @@
 /** The checks between the command line and a session, and the defaults of what was not given. */
 import type { LogDriver } from "../logging/log-drivers.ts";
-import { checkLogDrivers, distinctLogDrivers, parseLogDriver } from "../logging/log-drivers.ts";
+import {
+  checkLogDrivers,
+  distinctLogDrivers,
+  isFile,
+  parseLogDriver,
+} from "../logging/log-drivers.ts";
 import { ConmonError, type ErrorPrefix } from "./errors.ts";
 import { LOG_OPTIONS_VARIABLE, type LogOptions, parseLogOptions } from "./log-options.ts";
 import type { KeyOfKind } from "./option-table.ts";
@@ -46,7 +51,7 @@ export interface LogSettings extends Omit<LogOptions, "maxFiles"> {
   /** How many full files are kept. */
   readonly maxFiles: number;
   readonly tag: string | undefined;
-  /** `LABEL=VALUE`, checked when journald is among the drivers. */
+  /** `LABEL=VALUE`, checked when journald or a plug-in is among the drivers. */
   readonly labels: readonly string[];
   /** Mark pieces of lines in the journal. */
   readonly markPartials: boolean;
@@ -249,7 +254,7 @@ function checkLogs(
 }
 
 function absoluteDriver(driver: LogDriver, workingDirectory: string): LogDriver {
-  if (driver.driver !== "k8s-file") return driver;
+  if (!isFile(driver)) return driver;
   return { ...driver, path: absolute(driver.path, workingDirectory) };
 }
 

@@ -14,7 +14,7 @@ import { CLIENTS_MAX, ClientDeposit, DEPOSIT, takeDeposit } from "./deposit.ts";
 import { StandardInput } from "./input.ts";
 import type { Journal } from "./journal.ts";
 import { KeptLog } from "./kept-log.ts";
-import { openSinks } from "./open-sinks.ts";
+import { openSinks, sinksOpened } from "./open-sinks.ts";
 import { type Output, type OutputEvents, OutputStream } from "./output.ts";
 import type { OwnMessages } from "./own-messages.ts";
 import { StartupText } from "./startup-text.ts";
@@ -65,6 +65,16 @@ export class ContainerIo {
       (log) => KeptLog.of(log, journal, connection, inherited),
     );
     this.#rate = this.#makeRate();
+  }
+
+  /**
+   * Waits for the logs that take a while to open. To be called right after the constructor.
+   *
+   * @returns undefined if there are none
+   * @throws ConmonError of the first that cannot be opened
+   */
+  logsOpened(): Promise<void> | undefined {
+    return sinksOpened(this.#sinks);
   }
 
   /**

@@ -1,9 +1,11 @@
 /** From the log drivers that the caller chose to sinks that write. */
-import { logOpenError } from "../logging/log-drivers.ts";
+import { isFile, logOpenError } from "../logging/log-drivers.ts";
+import { asError } from "../logging/log-file.ts";
 import type { LogKeeper } from "../logging/log-keeper.ts";
-import { JournaldSink, K8sFileSink } from "../logging/mod.ts";
+import { JournaldSink, JsonFileSink, K8sFileSink, PluginSink } from "../logging/mod.ts";
 import type { Sink, SinkFault } from "../logging/sink.ts";
 import type { CheckedOptions, LogSettings } from "./checks.ts";
+import { ConmonError } from "./errors.ts";
 import type { OwnMessages } from "./own-messages.ts";
 
 /**
@@ -11,7 +13,7 @@ import type { OwnMessages } from "./own-messages.ts";
  *
  * @param onRelief a sink that was behind is so no more
  * @param keeperOf keeps what a successor of ours needs of a log file, by its number
- * @throws ConmonError `Failed to open log file PATH: REASON`
+ * @throws ConmonError `Failed to open log file PATH: REASON`, or what is wrong with a plug-in
  */
 export function openSinks(
   options: Pick<CheckedOptions, "cid" | "name" | "logs">,
@@ -23,9 +25,15 @@ export function openSinks(
   let files = 0;
   try {
     for (const log of options.logs.drivers) {
-      if (log.driver === "k8s-file") {
-        sinks.push(openFile(log.path, options.logs, messages, onRelief, keeperOf(files++)));
+      if (isFile(log)) {
+        if (log.driver === "json-file" && options.logs.onError === "block") {
+          throw new ConmonError("json-file doesn't support --log-opt on-error=block");
+        }
+        // Records of json-file do not tell what they were made of: a successor can only log again.
+        const keeper = log.driver === "k8s-file" ? keeperOf(files++) : undefined;
+        sinks.push(openFile(log, options.logs, messages, onRelief, keeper));
       }
+      if (log.driver === "plugin") sinks.push(openPlugin(log, options, messages));
       if (log.driver === "journald") sinks.push(openJournal(options, messages, onRelief));
     }
     return sinks;
@@ -36,7 +44,7 @@ export function openSinks(
 }
 
 function openFile(
-  path: string,
+  { driver, path }: { readonly driver: "k8s-file" | "json-file"; readonly path: string },
   settings: LogSettings,
   messages: OwnMessages,
   onRelief: () => void,
@@ -46,7 +54,8 @@ function openFile(
   const { rotate, maxFiles, maxAge, compress, maxTotalSize, recordSize } = settings;
   const onError = (fault: SinkFault): void => messages.error(`${path}: ${describeFault(fault)}`);
   try {
-    return new K8sFileSink({
+    const File = driver === "k8s-file" ? K8sFileSink : JsonFileSink;
+    return new File({
       ...{ path, keeper, recordSize, globalMaxSize, onWriteError, onError, onRelief },
       ...{ maxSize, maxAge, rotate, maxFiles, compress, maxTotalSize },
     });
@@ -68,6 +77,52 @@ function openJournal(
     ...{ containerId, containerName, tag, labels, markPartials, pieceSize },
     ...{ onError, onRelief },
   });
+}
+
+/** The module is checked now; {@link sinksOpened} tells whether it works. */
+function openPlugin(
+  { path, options }: { readonly path: string; readonly options: string },
+  { cid: id, name, logs }: Parameters<typeof openSinks>[0],
+  messages: OwnMessages,
+): Sink {
+  const labels = Object.fromEntries(
+    logs.labels.map((label) => {
+      const equals = label.indexOf("=");
+      return [label.slice(0, equals), label.slice(equals + 1)];
+    }),
+  );
+  const onError = (fault: SinkFault): void =>
+    messages.error(`log plug-in ${path}: ${describeFault(fault)}`);
+  try {
+    return new PluginSink({
+      path,
+      options,
+      container: { id, name, tag: logs.tag, labels },
+      onError,
+    });
+  } catch (error) {
+    throw new ConmonError(asError(error).message, { cause: error });
+  }
+}
+
+/**
+ * Waits for the logs that take a while to open. To be called right after {@link openSinks}.
+ *
+ * @returns undefined if there are none
+ * @throws ConmonError `Failed to open the log ...` of the first that cannot be opened
+ */
+export function sinksOpened(sinks: readonly Sink[]): Promise<void> | undefined {
+  const slow = sinks.filter((sink) => sink.opened !== undefined);
+  if (slow.length === 0) return undefined;
+  const opened = slow.map(async (sink) => {
+    try {
+      await sink.opened?.();
+    } catch (cause) {
+      const reason = asError(cause).message;
+      throw new ConmonError(`Failed to open the ${sink.name} log: ${reason}`, { cause });
+    }
+  });
+  return Promise.all(opened).then(() => undefined);
 }
 
 function describeFault(fault: SinkFault): string {

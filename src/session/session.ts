@@ -119,9 +119,42 @@ export class Session implements ShimEvents {
       if (options === undefined) return;
       checkDirectories(options);
       this.#prepare(options, context, descriptors);
-      if (options.conmonPidfile !== undefined) {
-        writeAtomically(options.conmonPidfile, String(hello.shimPid));
+      const opened = this.#io?.logsOpened();
+      if (opened !== undefined) {
+        this.#beginWhen(opened, new Map(descriptors));
+        // They are closed when that is done.
+        descriptors.clear();
+        return;
       }
+    } catch (error) {
+      this.#refuse(error as Error);
+      return;
+    }
+    this.#letCallerGo(descriptors);
+  }
+
+  /** Owns the descriptors. */
+  #beginWhen(opened: Promise<void>, descriptors: Map<number, number>): void {
+    const begun = opened.then(
+      () => {
+        if (!this.#closed) this.#letCallerGo(descriptors);
+      },
+      (error: Error) => {
+        if (!this.#closed) this.#refuse(error);
+      },
+    );
+    begun
+      .catch((error: Error) => this.#broken(error))
+      .finally(() => {
+        for (const fd of descriptors.values()) sys.close(fd);
+      });
+  }
+
+  /** The last that can fail, and then there is no way back. */
+  #letCallerGo(descriptors: Map<number, number>): void {
+    try {
+      const { conmonPidfile } = this.#knownOptions();
+      if (conmonPidfile !== undefined) writeAtomically(conmonPidfile, String(this.#shimPid));
       if (this.#heldSignal !== 0) {
         throw new ConmonError(`Got signal ${this.#heldSignal} before the runtime was started`);
       }
@@ -288,6 +321,11 @@ export class Session implements ShimEvents {
     this.#connection.watch(pid);
     this.#passHeldSignal("container");
     this.#limitTime();
+    this.#reportStart(pid);
+  }
+
+  /** It is told once, however often we ask for it. */
+  #reportStart(pid: number): void {
     const { launch, apiVersion } = this.#knownOptions();
     // Callers of the old exec wait for nothing but the exit status.
     if (launch.kind !== "exec" || apiVersion >= 1) void this.#sendSync(REPORT.start, pid);
@@ -456,7 +494,9 @@ export class Session implements ShimEvents {
       return;
     }
     this.#io?.connect(descriptors, container.state === "none");
-    // All has been told before the exit command was started, which is started once.
+    // The conmond before may have died just before it told.
+    if (container.state !== "none") this.#reportStart(container.pid);
+    // All else has been told before the exit command was started, which is started once.
     if (exitCommand.state !== "none") this.#resumeExitCommand(container, exitCommand);
     else if (container.state === "running") this.#goOnRunning();
     else if (container.state === "ended") this.#end(exitStatus(container.ending));

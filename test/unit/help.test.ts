@@ -33,7 +33,10 @@ test("what can be given several times is marked", () => {
 });
 
 test("the log drivers are described by name", () => {
-  for (const name of ["k8s-file", "journald", "passthrough", "none", "off", "null"]) {
+  for (const name of [
+    ...["k8s-file", "json-file", "journald", "plugin", "passthrough"],
+    ...["none", "off", "null"],
+  ]) {
     assert.match(drivers, new RegExp(`^  .*\\b${name}\\b`, "m"));
   }
 });

@@ -14,6 +14,7 @@ import {
 import { ConmonError } from "../../src/session/errors.ts";
 
 const file = (path: string): LogDriver => ({ driver: "k8s-file", path });
+const plugin = (path: string, options = ""): LogDriver => ({ driver: "plugin", path, options });
 const JOURNALD: LogDriver = { driver: "journald" };
 const PASSTHROUGH: LogDriver = { driver: "passthrough" };
 const NONE: LogDriver = { driver: "none" };
@@ -52,6 +53,12 @@ describe("values of --log-path", () => {
       [`:${name}`, file(name)],
     ]),
     ["json", file("json")],
+    ["json-file:x.json", { driver: "json-file", path: "x.json" }],
+    ["json-file:/a:b", { driver: "json-file", path: "/a:b" }],
+    [":json-file", file("json-file")],
+    ["plugin:/a/b.js", plugin("/a/b.js")],
+    ["plugin:/a/b.js:", plugin("/a/b.js")],
+    ["plugin:/a/b.js:x=1:y=/c", plugin("/a/b.js", "x=1:y=/c")],
     ["Journald", file("Journald")],
     [":k8s-file", file("k8s-file")],
   ];
@@ -73,6 +80,24 @@ describe("values of --log-path", () => {
     }
   });
 
+  test("json-file needs a name, as k8s-file does", () => {
+    for (const value of ["json-file", "json-file:", "json-file::"]) {
+      assertRefused(() => parseLogDriver(value), "json-file requires a filename");
+    }
+  });
+
+  test("a plug-in is named by an absolute path", () => {
+    for (const [value, path] of [
+      ["plugin", ""],
+      ["plugin:", ""],
+      ["plugin:sink.js", "sink.js"],
+      ["plugin:./sink.js:/x", "./sink.js"],
+    ] as const) {
+      const reason = `plugin requires the absolute path of a module, got "${path}"`;
+      assertRefused(() => parseLogDriver(value), reason);
+    }
+  });
+
   test("an unknown name before a colon is no driver", () => {
     assertRefused(() => parseLogDriver("json:/x"), "No such log driver json");
     assertRefused(() => parseLogDriver("foo:"), "No such log driver foo");
@@ -85,6 +110,12 @@ describe("several drivers", () => {
   test("each place is logged to once, in the order given", () => {
     const drivers = [JOURNALD, file("/a/b"), NONE, file("/a/./b"), JOURNALD, file("/c"), NONE];
     assert.deepEqual(distinctLogDrivers(drivers), [JOURNALD, file("/a/b"), NONE, file("/c")]);
+  });
+
+  test("a file has one format, and a plug-in may serve several times with other options", () => {
+    const json: LogDriver = { driver: "json-file", path: "/a" };
+    const [one, two] = [plugin("/p.js", "1"), plugin("/p.js", "2")];
+    assert.deepEqual(distinctLogDrivers([file("/a"), json, one, two, one]), [file("/a"), one, two]);
   });
 
   test("a file of a driver's name is not that driver", () => {
@@ -119,6 +150,20 @@ describe("drivers and the options that go with them", () => {
     );
     assert.deepEqual(check([file("/x"), JOURNALD], { tag: "t", labels }), []);
     assert.deepEqual(check([NONE], { tag: "t", labels: ["nonsense"] }), []);
+  });
+
+  test("a plug-in takes tag and labels, a JSON file does not", () => {
+    const json: LogDriver = { driver: "json-file", path: "/x" };
+    assertRefused(() => check([json], { tag: "t" }), "json-file doesn't support --log-tag");
+    assertRefused(
+      () => check([json], { labels: ["A=b"] }),
+      "json-file doesn't support --log-label",
+    );
+    assert.deepEqual(check([json, plugin("/p.js")], { tag: "t", labels: ["A=b"] }), []);
+    assertRefused(
+      () => check([plugin("/p.js")], { labels: ["a=b"] }),
+      "Container label names must contain only uppercase letters, numbers and underscore (in 'a=b')",
+    );
   });
 
   test("journald wants more than 12 bytes of container ID", () => {
@@ -162,6 +207,7 @@ describe("drivers and the options that go with them", () => {
     const nothingLeft = "log driver passthrough leaves nothing for the other log drivers";
     assert.deepEqual(check([PASSTHROUGH, file("/x")]), [nothingLeft]);
     assert.deepEqual(check([PASSTHROUGH, JOURNALD]), [nothingLeft]);
+    assert.deepEqual(check([PASSTHROUGH, plugin("/p.js")]), [nothingLeft]);
     assert.deepEqual(check([PASSTHROUGH, NONE]), []);
   });
 });
@@ -216,6 +262,13 @@ describe("--log-allowlist-dir", () => {
     refuses("/a/b/out/x", ["/a/b"], realPathOn({ "/a/b/out": "/etc" }, ["/a/b"]));
     allows("/link/x", ["/a/b"], realPathOn({ "/link": "/a/b" }, []));
     allows("/a/b/x", ["/link"], realPathOn({ "/link": "/a/b" }, []));
+  });
+
+  test("it holds for the JSON file as well", () => {
+    assertRefused(
+      () => check([{ driver: "json-file", path: "/x" }], { allowlistDirs: ["/a/b"], realPath }),
+      "Log file /x is not below any directory of --log-allowlist-dir",
+    );
   });
 
   test("only files are looked at", () => {
