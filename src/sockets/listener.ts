@@ -49,6 +49,11 @@ export class Listener {
     this.#readiness.watch(sys.READABLE);
   }
 
+  /** Accepts those that are waiting now, without waiting for the event loop to tell of them. */
+  acceptWaiting(): void {
+    if (this.#timer === undefined) this.#acceptSome();
+  }
+
   /** Closes the socket, after connections that have not been accepted yet have been closed properly. */
   turnAway(): void {
     if (this.#closed) return;

@@ -152,6 +152,15 @@ describe("AttachServer", () => {
     }
   });
 
+  it("has output for a client that connected before it, though nothing has told of the client yet", async () => {
+    const { server } = open();
+    const client = new Client();
+    server.broadcast("stdout", Buffer.from("at once"));
+    const reading = client.read();
+    await server.finish(10_000);
+    assert.equal((await reading).stdout.toString(), "at once");
+  });
+
   it("keeps all output for a client that does not read yet, and delays no other one", async () => {
     const { server, heard } = open({ bufferLimit: 100_000 });
     const [slow, quick] = [new Client(), new Client()];
