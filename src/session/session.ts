@@ -283,6 +283,8 @@ export class Session implements ShimEvents {
   #startFailed(reason: string): void {
     if (this.#phase === "ending" || this.#phase === "leaving") return;
     this.#phase = "ending";
+    // Whatever the caller says now, it has been told that there is no process.
+    this.#startGate?.close();
     const said = this.#io?.takeStartupTail() ?? Buffer.alloc(0);
     this.#messages.error(`The container was not started: ${reason}`);
     this.#connection.watch(0);
