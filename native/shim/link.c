@@ -347,8 +347,11 @@ void link_send(struct shim *shim, const void *message, size_t length, const int 
 		control.head.cmsg_len = CMSG_LEN(fd_count * sizeof(int));
 		memcpy(CMSG_DATA(&control.head), fds, fd_count * sizeof(int));
 	}
-	/* A conmond that lets its queue fill up does not work any more. */
-	if (sendmsg(shim->link, &packet, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	/*
+	 * One that has ended may have asked for something before: link_receive() comes to its end in good
+	 * time. A conmond that lets its queue fill up does not work any more.
+	 */
+	if (sendmsg(shim->link, &packet, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE && errno != ECONNRESET)
 		link_lost(shim);
 }
 
@@ -376,7 +379,8 @@ void link_receive(struct shim *shim)
 	int fds[4];
 	size_t fd_count = 0;
 
-	if (length < 0 && (errno == EAGAIN || errno == EINTR))
+	/* ECONNRESET is told once, before what the other end had sent, when it has ended without reading all of ours. */
+	if (length < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET))
 		return;
 	if (length <= 0) {
 		link_lost(shim);

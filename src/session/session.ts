@@ -4,6 +4,7 @@
  * Everything is an event: the shim tells of processes and signals. The order of the
  * methods is the order of a session's life.
  */
+import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { getSystemErrorMap } from "node:util";
 import type { ShimConnection, ShimEvents } from "../shim/connection.ts";
@@ -335,6 +336,8 @@ export class Session implements ShimEvents {
   #startFailed(reason: string): void {
     if (this.#phase === "ending" || this.#phase === "leaving") return;
     this.#phase = "ending";
+    // Whatever the caller says now, it has been told that there is no process.
+    this.#startGate?.close();
     const said = this.#io?.takeStartupTail() ?? Buffer.alloc(0);
     this.#messages.error(`The container was not started: ${reason}`);
     this.#connection.watch(0);
@@ -485,10 +488,15 @@ export class Session implements ShimEvents {
     const options = this.#readOptions(hello, context);
     if (options === undefined) return;
     this.#messages.callerLeft();
+    const { runtime, container, "exit-command": exitCommand } = hello.processes;
+    // All has been told before the exit command was started, which is started once.
+    if (exitCommand.state !== "none") {
+      this.#resumeExitCommand(container, exitCommand, descriptors);
+      return;
+    }
     this.#prepare(options, context, descriptors);
     this.#io?.adoptTerminal(descriptors, this.#journal?.consolePath ?? "");
     this.#phase = "starting";
-    const { runtime, container, "exit-command": exitCommand } = hello.processes;
     if (runtime.state === "none") {
       this.#start(descriptors);
       return;
@@ -496,9 +504,7 @@ export class Session implements ShimEvents {
     this.#io?.connect(descriptors, container.state === "none");
     // The conmond before may have died just before it told.
     if (container.state !== "none") this.#reportStart(container.pid);
-    // All else has been told before the exit command was started, which is started once.
-    if (exitCommand.state !== "none") this.#resumeExitCommand(container, exitCommand);
-    else if (container.state === "running") this.#goOnRunning();
+    if (container.state === "running") this.#goOnRunning();
     else if (container.state === "ended") this.#end(exitStatus(container.ending));
     else if (runtime.state === "ended") this.#runtimeEnded(runtime.ending);
   }
@@ -508,13 +514,22 @@ export class Session implements ShimEvents {
     this.#limitTime();
   }
 
-  #resumeExitCommand(container: ProcessReport, exitCommand: ProcessReport): void {
+  /**
+   * Nothing is opened, made or removed: the exit command may have removed the container, or have started
+   * it again, and then what is in the bundle is another session's.
+   */
+  #resumeExitCommand(
+    container: ProcessReport,
+    exitCommand: ProcessReport,
+    descriptors: Map<number, number>,
+  ): void {
     this.#phase = "leaving";
     // Without a container process its start had failed.
     this.#status = container.state === "ended" ? exitStatus(container.ending) & 0xff : 1;
-    this.#io?.drain();
-    this.#detach();
-    this.#io?.removeLink();
+    // What was still kept for clients went with the conmond before.
+    for (const slot of descriptors.keys()) {
+      if (slot >= DEPOSIT.firstClient) this.#connection.drop(slot);
+    }
     if (exitCommand.state === "ended") this.#exitCommandEnded(exitStatus(exitCommand.ending));
   }
 
@@ -537,8 +552,11 @@ export class Session implements ShimEvents {
       return;
     }
     if (this.#phase === "running") this.#io?.drain();
-    this.#detach();
-    this.#io?.removeLink();
+    // Later it is done already, and what is in the bundle may be another session's by then.
+    if (this.#phase !== "leaving") {
+      this.#detach();
+      this.#io?.removeLink();
+    }
     this.#close();
   }
 
@@ -600,11 +618,16 @@ export class Session implements ShimEvents {
   }
 }
 
-/** As kill(2) knows it; a zombie counts as alive, but nobody leaves a shim unreaped for long. */
+/** The kernel's mark of a process that is ending, in the flags of `/proc/PID/stat` (proc(5)). */
+const PF_EXITING = 4;
+
+/** A process's descriptors are closed before it becomes a zombie, and that before it is reaped. */
 function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // After the program's name, which may hold anything: state, parent, ..., flags.
+    const flags = Number(stat.slice(stat.lastIndexOf(") ") + 2).split(" ")[6]);
+    return (flags & PF_EXITING) === 0;
   } catch {
     return false;
   }

@@ -141,6 +141,30 @@ inBothModes("exec", skip, (prepare) => {
     await run.ended();
   });
 
+  it("starts nothing any more once it was given up before the caller attached", async (t) => {
+    const { scratch, shared } = await prepare(t);
+    const bundle = makeBundle(scratch, { args: ["true"] });
+    const runtime = makeStandInRuntime(scratch, behaviours.runs("exit 5"));
+    const { run } = startExec(scratch, bundle, {
+      args: ["true"],
+      runtime: runtime.path,
+      withBundle: true,
+      apiVersion: 1,
+      startPipe: true,
+      attachPipe: true,
+      // The delay keeps the session there, as podman's does, while the caller lets go.
+      arguments: ["--exec-attach", "--exit-command=/bin/true", "--exit-delay=1"],
+      ...shared,
+    });
+    run.start?.allow();
+    await run.attach?.next();
+    process.kill(await run.monitorPid(), "SIGTERM");
+    assert.equal((await run.sync?.next())?.data, -1);
+    run.start?.close();
+    await run.ended();
+    assert.deepEqual(runtime.calls(), []);
+    assert.equal(run.sync?.lines.length, 1);
+  });
   it("refuses to attach without an attach pipe", async (t) => {
     const place = await prepare(t);
     const bundle = makeBundle(place.scratch, { args: ["true"] });

@@ -506,6 +506,27 @@ for (const [build, shim] of Object.entries(SHIMS)) {
       await next.next("lost");
     });
 
+    it("does what a conmond had asked for before it died, although it cannot be answered", async () => {
+      const { session, monitorPid } = await run("trap : TERM; while :; do sleep 0.1; done");
+      const [readEnd, writeEnd] = sys.pipe();
+      open.push(writeEnd);
+      // While the shim is stopped both come at once: what it was asked, and what it has to tell.
+      process.kill(monitorPid, "SIGSTOP");
+      session.connection.keep(SLOT.free, readEnd);
+      sys.close(readEnd);
+      session.connection.close();
+      process.kill(monitorPid, "SIGTERM");
+      process.kill(monitorPid, "SIGCONT");
+      const next = await host.session();
+      const { descriptors } = await next.next("hello");
+      open.push(...descriptors.values());
+      assert.ok(descriptors.has(SLOT.free), "the descriptor was not kept");
+      next.connection.kill("runtime", 9);
+      await next.next("exited");
+      next.connection.exit(0);
+      await next.next("lost");
+    });
+
     it("gives up a conmond that breaks the protocol, and does nothing of what it asked", async () => {
       const violations: [string, Buffer, number][] = [
         ["an empty type", Buffer.from([1, 2]), 0],

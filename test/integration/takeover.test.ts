@@ -1,7 +1,7 @@
 /** conmond goes, the container stays: what the next conmond makes of it. */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
 import * as sys from "../../src/sys/mod.ts";
@@ -13,7 +13,7 @@ import { hasOpen, socketsOf } from "../support/processes.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
 import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
-import { appears, textOf } from "../support/waiting.ts";
+import { appears, disappears, textOf } from "../support/waiting.ts";
 
 const skip = unlessRootWith("runc", "busybox");
 
@@ -136,6 +136,101 @@ describe("when conmond is killed", { skip }, () => {
     assert.equal(readFileSync(log, "utf8"), "run\n");
     assert.equal(run.sync?.lines.length, 1, "the failure is reported once");
     assert.equal(existsSync(run.paths.exitFile), false);
+  });
+
+  /** A container that has ended, whose exit command `while` waits; resolves when it does. */
+  async function inExitCommand(scratch: Scratch, conmond: string) {
+    const [waits, go] = [scratch.path("waits"), scratch.path("go")];
+    const bundle = makeBundle(scratch, { args: ["true"] });
+    const script = `: >${waits}; while [ ! -e ${go} ]; do sleep 0.05; done; exit 3`;
+    const command = ["/bin/sh", "-c", script];
+    const run = startConmon(scratch, {
+      bundle,
+      session: scratch.uniqueName(),
+      runtime: makeStandInRuntime(scratch, behaviours.runs("exit 5")).path,
+      apiVersion: 1,
+      conmond,
+      arguments: [
+        "--full-attach",
+        `--exit-command=${command[0]}`,
+        ...command.slice(1).map((argument) => `--exit-command-arg=${argument}`),
+      ],
+    });
+    await run.created();
+    await appears(waits);
+    return { run, bundle, letGo: () => writeFileSync(go, "") };
+  }
+
+  it("leaves alone what a container that was started again has in the bundle", async (t) => {
+    const scratch = makeScratch(t);
+    const conmond = await startConmond(scratch);
+    const { run, bundle, letGo } = await inExitCommand(scratch, conmond.socket);
+    // As podman does it for a restart policy: from within the exit command.
+    const again = startConmon(scratch, {
+      bundle,
+      session: scratch.uniqueName(),
+      runtime: makeStandInRuntime(scratch, behaviours.runs("exec sleep 100")).path,
+      apiVersion: 1,
+      arguments: ["--full-attach"],
+    });
+    await again.created();
+    const monitor = await run.monitorPid();
+    await conmond.stop("SIGKILL");
+    const next = await privateConmond(monitor);
+    letGo();
+    await run.ended();
+    assert.ok(next > 0);
+    for (const name of ["attach", "ctl", "winsz"]) {
+      assert.ok(existsSync(join(bundle.directory, name)), `${name} is there`);
+    }
+    process.kill(await again.monitorPid(), "SIGTERM");
+    await again.ended();
+  });
+
+  it("leaves alone what is in the bundle when a shim is killed in its exit command", async (t) => {
+    const scratch = makeScratch(t);
+    const conmond = await startConmond(scratch);
+    const { run, bundle, letGo } = await inExitCommand(scratch, conmond.socket);
+    const attach = join(bundle.directory, "attach");
+    writeFileSync(attach, "another session's");
+    process.kill(await run.monitorPid(), "SIGKILL");
+    await conmond.logged("Lost the shim");
+    letGo();
+    assert.ok(existsSync(attach));
+  });
+
+  it("ends although the exit command has removed the container's files", async (t) => {
+    const scratch = makeScratch(t);
+    const conmond = await startConmond(scratch);
+    const { run, letGo } = await inExitCommand(scratch, conmond.socket);
+    const directory = dirname(run.paths.log);
+    renameSync(directory, `${directory}.away`);
+    await conmond.stop("SIGKILL");
+    letGo();
+    await run.ended();
+    renameSync(`${directory}.away`, directory);
+  });
+});
+
+describe("when a shim is killed", { skip }, () => {
+  it("its shared conmond removes what it had made, and logs what the container wrote", async (t) => {
+    const scratch = makeScratch(t);
+    const conmond = await startConmond(scratch);
+    const bundle = makeBundle(scratch, { args: ["true"] });
+    const run = startConmon(scratch, {
+      bundle,
+      runtime: makeStandInRuntime(scratch, behaviours.runs("echo ready; exec sleep 100")).path,
+      apiVersion: 1,
+      conmond: conmond.socket,
+    });
+    const pid = await run.created();
+    await textOf(run.paths.log, (text) => text.includes("ready"));
+    process.kill(await run.monitorPid(), "SIGKILL");
+    await disappears(join(run.paths.socketDirectory, run.id));
+    for (const name of ["attach", "ctl", "winsz"]) {
+      assert.ok(!existsSync(join(bundle.directory, name)), `${name} is gone`);
+    }
+    process.kill(pid, "SIGKILL");
   });
 });
 
