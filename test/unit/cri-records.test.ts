@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   CriFormatError,
-  joinLines,
   parseCriRecord,
   readCriRecords,
   readOutput,
@@ -12,12 +11,6 @@ const TIME = "2026-11-24T04:13:35.000000001+01:00";
 
 function log(...records: string[]): Buffer {
   return Buffer.from(records.map((record) => `${TIME} ${record}`).join(""), "latin1");
-}
-
-function lines(bytes: Buffer, options?: { maxLine: number }) {
-  return [...joinLines(readCriRecords(bytes), options)].map(
-    ({ stream, text, complete }) => `${stream} ${text}${complete ? "" : "..."}`,
-  );
 }
 
 test("a record is taken apart", () => {
@@ -39,36 +32,6 @@ test("a stream is put together without the other", () => {
   const bytes = log("stdout P a\n", "stderr F E\n", "stdout F b\n", "stdout F \n", "stdout P c\n");
   assert.equal(readOutput(bytes, "stdout").toString(), "ab\n\nc");
   assert.equal(readOutput(bytes, "stderr").toString(), "E\n");
-});
-
-test("lines are put together per stream, unfinished ones last", () => {
-  const bytes = log(
-    "stdout P a\n",
-    "stderr P E\n",
-    "stdout F b\n",
-    "stdout F \n",
-    "stderr F \n",
-    "stderr P x\n",
-    "stdout P c\n",
-  );
-  assert.deepEqual(lines(bytes), [
-    "stdout ab",
-    "stdout ",
-    "stderr E",
-    "stdout c...",
-    "stderr x...",
-  ]);
-});
-
-test("a line has the time of its first piece", () => {
-  const bytes = Buffer.from("T1 stdout P a\nT2 stdout F b\nT3 stdout F c\n");
-  const times = [...joinLines(readCriRecords(bytes))].map((line) => line.timestamp);
-  assert.deepEqual(times, ["T1", "T3"]);
-});
-
-test("a line beyond the limit is handed out in parts", () => {
-  const bytes = log("stdout P abcd\n", "stdout P efgh\n", "stdout P i\n", "stdout F \n");
-  assert.deepEqual(lines(bytes, { maxLine: 8 }), ["stdout abcdefgh...", "stdout i"]);
 });
 
 test("a last line that is torn anywhere is left out", () => {

@@ -3,6 +3,12 @@ import type { StreamName } from "../sink.ts";
 
 const NEWLINE = 0x0a;
 const SPACE = 0x20;
+const COLON = 0x3a;
+const FULL = 0x46;
+const PARTIAL = 0x50;
+const [S, T, D, O, U, E, R] = [0x73, 0x74, 0x64, 0x6f, 0x75, 0x65, 0x72];
+/** Bytes. RFC 3339 with nanoseconds takes 35; this leaves room for finer ones. */
+const MAX_TIMESTAMP = 64;
 const NEWLINE_BYTES = Buffer.from("\n");
 
 /** One record of a log in the format of the Kubernetes CRI. */
@@ -14,17 +20,6 @@ export interface CriRecord {
   readonly partial: boolean;
   /** The bytes of output. A view of the log's bytes, not a copy. */
   readonly payload: Buffer;
-}
-
-/** A line of output, put together from one or more records. */
-export interface OutputLine {
-  /** When its first piece was read, RFC 3339. */
-  readonly timestamp: string;
-  readonly stream: StreamName;
-  /** The bytes of the line without its newline. */
-  readonly text: Buffer;
-  /** Whether a newline ended it. Without one it is the end of the stream, or there is more. */
-  readonly complete: boolean;
 }
 
 /** A line of a log that is no record. */
@@ -67,21 +62,59 @@ export function* readCriRecords(log: Uint8Array): Generator<CriRecord, void, und
 
 /** Reads one record, given without its newline; `undefined` if it is none. */
 export function parseCriRecord(line: Buffer): CriRecord | undefined {
-  const afterTime = line.indexOf(SPACE);
-  const afterStream = line.indexOf(SPACE, afterTime + 1);
-  const afterTag = line.indexOf(SPACE, afterStream + 1);
-  if (afterTime < 1 || afterStream === -1 || afterTag === -1) return undefined;
-  const stream = line.toString("latin1", afterTime + 1, afterStream);
-  if (stream !== "stdout" && stream !== "stderr") return undefined;
-  // The format allows more tags behind a colon. None is defined so far.
-  const [tag] = line.toString("latin1", afterStream + 1, afterTag).split(":");
-  if (tag !== "F" && tag !== "P") return undefined;
+  const header = new CriHeader();
+  if (!header.parse(line, 0, line.length)) return undefined;
   return {
-    timestamp: line.toString("latin1", 0, afterTime),
-    stream,
-    partial: tag === "P",
-    payload: line.subarray(afterTag + 1),
+    timestamp: line.toString("latin1", 0, header.timestampEnd),
+    stream: header.stream,
+    partial: header.partial,
+    payload: line.subarray(header.payload),
   };
+}
+
+/** Takes the header of one record after the other apart, without making anything for it. */
+export class CriHeader {
+  /** Where the timestamp ends, which the record begins with. */
+  timestampEnd = 0;
+  stream: StreamName = "stdout";
+  /** Whether the line goes on in the stream's next record. */
+  partial = false;
+  /** Where the payload begins, which goes up to the record's newline. */
+  payload = 0;
+
+  /**
+   * Reads the header of the record that is in the buffer from `start` up to `end`, which is its
+   * newline, or where the buffer ends before that.
+   *
+   * @returns whether it is one; if not, then the fields say nothing.
+   */
+  parse(bytes: Uint8Array, start: number, end: number): boolean {
+    const limit = Math.min(end, start + MAX_TIMESTAMP + 1);
+    let at = start;
+    while (at < limit && bytes[at] !== SPACE) at++;
+    if (at === start || at === limit) return false;
+    this.timestampEnd = at;
+    const afterStream = this.#parseStream(bytes, at + 1);
+    if (afterStream === 0 || bytes[afterStream] !== SPACE) return false;
+    const tag = bytes[afterStream + 1];
+    if (tag !== FULL && tag !== PARTIAL) return false;
+    this.partial = tag === PARTIAL;
+    at = afterStream + 2;
+    // The format allows more tags behind a colon. None is defined so far.
+    if (bytes[at] === COLON) while (at < end && bytes[at] !== SPACE) at++;
+    this.payload = at + 1;
+    return at < end && bytes[at] === SPACE;
+  }
+
+  /** Returns where the name of the stream ends, or 0 if there is none. */
+  #parseStream(bytes: Uint8Array, at: number): number {
+    if (bytes[at] !== S || bytes[at + 1] !== T || bytes[at + 2] !== D) return 0;
+    if (bytes[at + 3] === O && bytes[at + 4] === U && bytes[at + 5] === T) this.stream = "stdout";
+    else if (bytes[at + 3] === E && bytes[at + 4] === R && bytes[at + 5] === R) {
+      this.stream = "stderr";
+    } else return 0;
+    return at + "stdout".length;
+  }
 }
 
 /** All that a log holds of one stream, exactly as the container wrote it. */
@@ -93,45 +126,4 @@ export function readOutput(log: Uint8Array, stream: StreamName): Buffer {
     if (!record.partial) pieces.push(NEWLINE_BYTES);
   }
   return Buffer.concat(pieces);
-}
-
-/** Pieces of a line that are not yet put together. */
-interface Pending {
-  timestamp: string;
-  readonly pieces: Buffer[];
-  size: number;
-}
-
-/**
- * Puts the lines of each stream together, in the order in which they end. Lines without a newline
- * come last. A line that grows beyond `maxLine` bytes is handed out in parts that are not
- * `complete`, so that memory is bounded whatever the log holds.
- *
- * @param options.maxLine Bytes, default 16777216 (16 MiB).
- */
-export function* joinLines(
-  records: Iterable<CriRecord>,
-  { maxLine = 16 * 1024 * 1024 }: { readonly maxLine?: number } = {},
-): Generator<OutputLine, void, undefined> {
-  const pending: Record<StreamName, Pending> = {
-    stdout: { timestamp: "", pieces: [], size: 0 },
-    stderr: { timestamp: "", pieces: [], size: 0 },
-  };
-  for (const record of records) {
-    const line = pending[record.stream];
-    if (line.pieces.length === 0) line.timestamp = record.timestamp;
-    if (record.payload.length > 0) line.pieces.push(record.payload);
-    line.size += record.payload.length;
-    if (!record.partial || line.size >= maxLine) yield take(line, record.stream, !record.partial);
-  }
-  for (const stream of ["stdout", "stderr"] as const) {
-    if (pending[stream].pieces.length > 0) yield take(pending[stream], stream, false);
-  }
-}
-
-function take(line: Pending, stream: StreamName, complete: boolean): OutputLine {
-  const pieces = line.pieces.splice(0);
-  line.size = 0;
-  const text = pieces.length === 1 ? pieces[0] : undefined;
-  return { timestamp: line.timestamp, stream, text: text ?? Buffer.concat(pieces), complete };
 }
