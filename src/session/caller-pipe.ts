@@ -24,6 +24,8 @@ export class CallerPipe {
   #lastWrite: Promise<void> = Promise.resolve();
   #answer: ((errno: number) => void) | undefined;
   #closed = false;
+  /** Ends the wait for room, where somebody waits: a descriptor that is watched must not be closed. */
+  #stopWaiting: ((error?: Error) => void) | undefined;
 
   constructor(fd: number, slot: number, connection: ShimConnection) {
     this.#fd = fd;
@@ -52,6 +54,7 @@ export class CallerPipe {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#stopWaiting?.(this.#failure("it has been closed"));
     sys.close(this.#fd);
   }
 
@@ -78,15 +81,19 @@ export class CallerPipe {
         reject(this.#failure("it has been closed"));
         return;
       }
-      const timer = setTimeout(() => {
-        readiness.close();
-        reject(this.#failure(`nobody has read from it for ${PATIENCE_MS / 1000} s`));
-      }, PATIENCE_MS);
-      const readiness = new sys.Readiness(this.#fd, () => {
+      const readiness = new sys.Readiness(this.#fd, () => stop());
+      const timer = setTimeout(
+        () => stop(this.#failure(`nobody has read from it for ${PATIENCE_MS / 1000} s`)),
+        PATIENCE_MS,
+      );
+      const stop = (error?: Error): void => {
+        this.#stopWaiting = undefined;
         clearTimeout(timer);
         readiness.close();
-        resolve();
-      });
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      this.#stopWaiting = stop;
       readiness.watch(sys.WRITABLE);
     });
   }

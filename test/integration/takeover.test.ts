@@ -1,12 +1,19 @@
 /** conmond goes, the container stays: what the next conmond makes of it. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
 import * as sys from "../../src/sys/mod.ts";
 import { makeBundle } from "../support/bundle.ts";
-import { type ConmonRun, startConmon } from "../support/conmon.ts";
+import { type ConmonOptions, type ConmonRun, startConmon } from "../support/conmon.ts";
 import { startConmond } from "../support/conmond.ts";
 import { eventually, privateConmond } from "../support/private-conmond.ts";
 import { hasOpen, socketsOf } from "../support/processes.ts";
@@ -36,6 +43,23 @@ async function finish(run: ConmonRun): Promise<void> {
   await run.ended();
   assert.equal(readOutput(readFileSync(run.paths.log), "stdout").toString(), "ready\ndone\n");
   assert.deepEqual(run.sync?.lines.length, 1, "the pid is reported once");
+}
+
+/** Whether a process waits for something to happen to what `/proc/PID/fd` calls `target`. */
+function watches(pid: number, target: string): boolean {
+  const numbers = readdirSync(`/proc/${pid}/fd`).filter((fd) => linkOf(pid, fd) === target);
+  const tables = readdirSync(`/proc/${pid}/fdinfo`)
+    .filter((fd) => linkOf(pid, fd) === "anon_inode:[eventpoll]")
+    .map((fd) => readFileSync(`/proc/${pid}/fdinfo/${fd}`, "latin1"));
+  return numbers.some((fd) => tables.some((table) => new RegExp(`^tfd: +${fd} `, "m").test(table)));
+}
+
+function linkOf(pid: number, fd: string): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/fd/${fd}`);
+  } catch {
+    return undefined; // It has been closed since it was listed.
+  }
 }
 
 describe("when conmond is killed", { skip }, () => {
@@ -231,6 +255,38 @@ describe("when a shim is killed", { skip }, () => {
       assert.ok(!existsSync(join(bundle.directory, name)), `${name} is gone`);
     }
     process.kill(pid, "SIGKILL");
+  });
+
+  it("while its caller did not read, that is no other session's harm", async (t) => {
+    const scratch = makeScratch(t);
+    const conmond = await startConmond(scratch);
+    const [readEnd, writeEnd] = sys.pipe();
+    // Making it one that can be polled also makes it non-blocking.
+    new sys.Readiness(writeEnd, () => {}).close();
+    while (sys.write(writeEnd, Buffer.alloc(4096), 0, 4096) >= 0);
+    const start = (commands: string, callersPipe: Partial<ConmonOptions>) =>
+      startConmon(scratch, {
+        bundle: makeBundle(scratch, { args: ["true"] }),
+        runtime: makeStandInRuntime(scratch, behaviours.runs(commands)).path,
+        syncPipe: false,
+        conmond: conmond.socket,
+        ...callersPipe,
+      });
+    const run = start("exec sleep 100", {
+      descriptors: [writeEnd],
+      environment: { _OCI_SYNCPIPE: "3" },
+    });
+    const pipe = readlinkSync(`/proc/self/fd/${writeEnd}`);
+    await eventually(() => watches(conmond.pid, pipe), "conmond to wait for room in the sync pipe");
+    process.kill(await run.monitorPid(), "SIGKILL");
+    await disappears(join(run.paths.socketDirectory, run.id));
+    // Without a sync pipe of its own it uses the descriptors' numbers for something else.
+    const other = start("exit 5", {});
+    assert.deepEqual(await other.closed, { status: 0, signal: null }, other.stderr);
+    assert.equal(await other.exitStatus(), 5);
+    process.kill(Number(await textOf(run.paths.containerPidFile)), "SIGKILL");
+    sys.close(readEnd);
+    sys.close(writeEnd);
   });
 });
 
