@@ -39,7 +39,10 @@ export function listLogFiles(path: string, upTo?: string): ListedFile[] {
   throw new Error(`The files of the log ${path} are renamed faster than they can be listed`);
 }
 
-/** What tells a file from all others. Inode numbers are used again, the time of birth is not. */
+/**
+ * What tells a file from all others that are there at the same time. Inode numbers are used again;
+ * the time of birth tells most of those files apart, but it only has the resolution of a clock tick.
+ */
 export function identityOf({ dev, ino, birthtimeNs }: fs.BigIntStats): string {
   return `${dev}:${ino}:${birthtimeNs}`;
 }

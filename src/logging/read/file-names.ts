@@ -22,7 +22,7 @@ export interface LogFileName {
 export function parseLogFileName(base: string, name: string): LogFileName | undefined {
   if (name === base) return { name, place: { kind: "current" }, compressed: false };
   if (!name.startsWith(`${base}.`)) return undefined;
-  const found = /^(?:([1-9]\d{0,8})|(\d{8}-\d{6}))(\.gz)?$/.exec(name.slice(base.length + 1));
+  const found = /^(?:([1-9]\d{0,4})|(\d{8}-\d{6}))(\.gz)?$/.exec(name.slice(base.length + 1));
   if (found === null) return undefined;
   const [, number, date, gz] = found;
   const compressed = gz !== undefined;

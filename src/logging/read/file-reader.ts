@@ -2,7 +2,7 @@ import { GzipFile, isDamage } from "./gzip-file.ts";
 import type { DecoderOptions, LogDecoder, StreamOffsets } from "./log-decoder.ts";
 import type { LogFilePart } from "./log-files.ts";
 import { LogFault, type LogLine } from "./log-line.ts";
-import type { PlainFile } from "./plain-file.ts";
+import { BLOCK_SIZE, type PlainFile } from "./plain-file.ts";
 
 /** Reads the files of a log, one after the other, into a decoder. */
 export class FileReader {
@@ -42,23 +42,23 @@ export class FileReader {
   }
 
   async *#readPlain(file: PlainFile, end: number): AsyncGenerator<LogLine[], void, undefined> {
-    // A record without its end may have been cut off again, so it is never put together from two
-    // reads with anything in between. Only one larger than a block is.
+    // A record without its end may yet be cut off by its writer, so it is never put together from two
+    // reads between which that could happen. Only one that is larger than a block is.
     this.#position = this.#decoder.rewind();
     while (this.#signal?.aborted !== true) {
       const start = this.#position;
       const block = await file.read(start, end);
       const truncation = file.truncation(start);
-      if (truncation !== undefined) this.#goBack(truncation);
-      else if (block.length === 0) return;
-      else {
-        const lines = this.#decoder.push(block);
-        this.#position = start + block.length;
-        const isLast = this.#position >= end;
-        if (!isLast && this.#decoder.offset > start) this.#position = this.#decoder.rewind();
-        if (lines.length > 0) yield lines;
-        if (isLast) return;
+      if (truncation !== undefined) {
+        this.#goBack(truncation);
+        continue;
       }
+      const lines = this.#decoder.push(block);
+      this.#position = start + block.length;
+      const isLast = block.length < BLOCK_SIZE || this.#position >= end;
+      if (!isLast && this.#decoder.offset > start) this.#position = this.#decoder.rewind();
+      if (lines.length > 0) yield lines;
+      if (isLast) return;
     }
   }
 

@@ -75,6 +75,7 @@ class Follower {
   readonly #from = new Map<LogFilePart, StreamOffsets>();
   /** Of the file that is read, when its name is not the log's any more. */
   #displaced: FSWatcher | undefined;
+  #soon: NodeJS.Immediate | undefined;
   /** Whether nothing is written any more. */
   #ended = false;
   #failure: { readonly reason: unknown } | undefined;
@@ -101,6 +102,7 @@ class Follower {
       // Before anything is read: what comes later wakes it up again.
       this.#wakeup.reset();
       this.#discover();
+      if (this.#failure !== undefined) throw this.#failure.reason;
       const ended = this.#ended;
       const [file, next] = this.#queue;
       if (file !== undefined) yield* this.#reader.read(file, Number.POSITIVE_INFINITY);
@@ -112,7 +114,6 @@ class Follower {
       } else if (file === undefined || this.#isWatched(file)) {
         await this.#wakeup.wait();
       }
-      if (this.#failure !== undefined) throw this.#failure.reason;
     }
     yield this.#decoder.finish(this.#options.torn === "deliver");
   }
@@ -121,6 +122,7 @@ class Follower {
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.#watcher.close();
     this.#displaced?.close();
+    if (this.#soon !== undefined) clearImmediate(this.#soon);
     for (const file of this.#queue.splice(0)) file.close();
   }
 
@@ -179,8 +181,7 @@ class Follower {
         // The directory itself goes by its own name.
         const concerns = name === null || name.startsWith(base) || name === basename(directory);
         if (!concerns) return;
-        // Now, and not when the reader comes to it: a file may soon be gone.
-        if (event === "rename") this.#discover();
+        if (event === "rename") this.#discoverSoon();
         this.#wakeup.wake();
       });
       watcher.on("error", (error) => this.#fail(error));
@@ -207,11 +208,23 @@ class Follower {
     return watcher;
   }
 
-  /** Opens what is newer than the last file that is known. */
-  #discover(): void {
-    const room = MOST_FILES - this.#queue.length;
-    if (room <= 0) return;
+  /**
+   * Soon, and not when the reader comes to it: a file may be gone by then. Once for all that has
+   * happened, since a rotation renames many files.
+   */
+  #discoverSoon(): void {
+    this.#soon ??= setImmediate(() => {
+      this.#soon = undefined;
+      this.#discover({ thoroughly: true });
+    });
+  }
+
+  /** Opens what is newer than the last file that is known, and remembers what is older if asked to. */
+  #discover({ thoroughly = false } = {}): void {
     try {
+      if (thoroughly) this.#files.noteOlder(this.#queue.at(-1));
+      const room = MOST_FILES - this.#queue.length;
+      if (room <= 0) return;
       const isFirst = this.#queue.length === 0;
       this.#queue.push(...this.#files.openNewer(this.#queue.at(-1), room));
       const [first] = this.#queue;

@@ -15,10 +15,10 @@ const FIRST_PART = 512;
  * @returns its place in the list, or -1.
  */
 export function findGzipTwin(original: PlainFile, listed: readonly ListedFile[]): number {
-  if (original.head.length === 0) return -1;
+  const { head, size } = original;
   const twins = [...listed.keys()].filter((index) => {
     const candidate = listed[index];
-    return candidate?.file.compressed === true && holdsTheSame(candidate.path, original);
+    return candidate?.file.compressed === true && holds(candidate.path, head, size);
   });
   // Not to the nanosecond, since not all who compress files can set that.
   const time = Math.floor(original.changed);
@@ -29,10 +29,10 @@ export function findGzipTwin(original: PlainFile, listed: readonly ListedFile[])
   return sameTime ?? twins[0] ?? -1;
 }
 
-function holdsTheSame(path: string, original: PlainFile): boolean {
+function holds(path: string, head: Buffer, size: number): boolean {
   const packed = readEnds(path);
-  if (packed === undefined || packed.length !== original.size % 2 ** 32) return false;
-  return packed.head.subarray(0, original.head.length).equals(original.head);
+  if (packed === undefined || packed.length !== size % 2 ** 32) return false;
+  return packed.head.subarray(0, head.length).equals(head);
 }
 
 interface PackedEnds {

@@ -67,6 +67,19 @@ export class LogFiles {
     return opened;
   }
 
+  /**
+   * Remembers the files that are older than `last`, so that they are not mistaken for newer ones when
+   * that is gone. They have other identities than before if they were compressed.
+   *
+   * @throws {Error} of the system call; `ENOENT` if the log's directory is gone.
+   */
+  noteOlder(last: LogFilePart | undefined): void {
+    if (last === undefined) return;
+    const listed = listLogFiles(this.path);
+    const at = listed.findIndex(({ id }) => id === last.id);
+    if (at !== -1) this.#remember(listed.slice(at + 1));
+  }
+
   /** Whether the file is the one that is written to, as far as its name says so. */
   isCurrent(file: LogFilePart): boolean {
     const status = fs.statSync(this.path, { throwIfNoEntry: false, bigint: true });
@@ -78,10 +91,10 @@ export class LogFiles {
     if (this.isCurrent(last)) return [];
     const listed = listLogFiles(this.path, last.id);
     if (listed.at(-1)?.id === last.id) return listed.slice(0, -1).reverse();
-    // It is compressed by now, or it is gone. What was there before it is not newer.
     const twin = last instanceof PlainFile ? findGzipTwin(last, listed) : -1;
-    const newer = twin === -1 ? listed : listed.slice(0, twin);
-    return newer.filter(({ id }) => !this.#seen.has(id)).reverse();
+    if (twin !== -1) return listed.slice(0, twin).reverse();
+    // It is gone. What was there before it is not newer.
+    return listed.filter(({ id }) => !this.#seen.has(id)).reverse();
   }
 
   #remember(listed: readonly ListedFile[]): void {

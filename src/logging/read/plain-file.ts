@@ -78,9 +78,9 @@ export class PlainFile implements OpenFile {
     return size < position ? size : undefined;
   }
 
-  /** What the file begins with, a few bytes that no other file of the log begins with. */
+  /** What the file begins with at present: a few bytes, up to the time of the first record. */
   get head(): Buffer {
-    return this.#head;
+    return this.#readHead();
   }
 
   /** When the file was last changed, in milliseconds since 1970. */

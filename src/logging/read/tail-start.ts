@@ -120,7 +120,9 @@ class TailScan {
   }
 
   #placeOf(start: Distance | undefined, files: number): { index: number; offset: number } {
-    const last = { index: files - 1, offset: this.#endOfRecords ?? 0 };
+    // Not even the torn record that could be delivered, or all from that on, which will be whole.
+    const end = this.#options.torn ? this.#searched[0]?.length : this.#endOfRecords;
+    const last = { index: files - 1, offset: end ?? 0 };
     if (start === undefined) return last;
     const back = this.#searched.findIndex(({ distance, length }) => start <= distance + length);
     const searched = this.#searched[back];
