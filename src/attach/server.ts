@@ -131,10 +131,16 @@ export class AttachServer {
     return [...this.#clients.keys()];
   }
 
+  /**
+   * Accepts those who have connected, even if the event loop has not told of them yet. To be called before
+   * output is logged: who connected before it was written is to have it.
+   */
+  acceptWaiting(): void {
+    if (this.#finished === undefined) this.#listener.acceptWaiting();
+  }
+
   /** Sends output to all clients. `data` is only valid during the call. */
   broadcast(stream: OutputStream, data: Uint8Array): void {
-    // Who connected before this was written is to have it, even if the event loop has not told of him yet.
-    if (this.#finished === undefined) this.#listener.acceptWaiting();
     if (this.#clients.size === 0) return;
     let changed = false;
     for (let offset = 0; offset < data.length; offset += MAX_PACKET_DATA) {

@@ -381,6 +381,7 @@ export class ContainerIo {
       this.#onOutput(stream, data);
       return;
     }
+    this.#attach?.acceptWaiting();
     const missing = this.#sinks.map((sink) => this.#resumeSink(sink, stream, data));
     // What is in every log has most likely been sent to the clients as well.
     if (missing.length === 0 || missing.includes(true)) this.#attach?.broadcast(stream, data);
@@ -414,6 +415,7 @@ export class ContainerIo {
 
   /** The logs come first: what a client has seen is on record. */
   #log(stream: StreamName, data: Uint8Array): void {
+    this.#attach?.acceptWaiting();
     const now = this.#now();
     if (this.#rate === undefined) this.#write(stream, data, now);
     else this.#rate.write(stream, data, now);

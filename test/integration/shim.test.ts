@@ -507,7 +507,13 @@ for (const [build, shim] of Object.entries(SHIMS)) {
     });
 
     it("does what a conmond had asked for before it died, although it cannot be answered", async () => {
-      const { session, monitorPid } = await run("trap : TERM; while :; do sleep 0.1; done");
+      const {
+        session,
+        monitorPid,
+        descriptors: pipes,
+      } = await run("trap : TERM; echo ready; while :; do sleep 0.1; done");
+      await readable(pipes.get(SLOT.stdout) ?? -1);
+      open.push(...pipes.values());
       const [readEnd, writeEnd] = sys.pipe();
       open.push(writeEnd);
       // While the shim is stopped both come at once: what it was asked, and what it has to tell.
@@ -630,6 +636,20 @@ for (const [build, shim] of Object.entries(SHIMS)) {
       await session.next("lost");
     });
   });
+}
+
+/** Resolves when there is something to read. */
+async function readable(fd: number): Promise<void> {
+  let readiness: sys.Readiness | undefined;
+  const news = new Promise<void>((resolve) => {
+    readiness = new sys.Readiness(fd, () => resolve());
+    readiness.watch(sys.READABLE);
+  });
+  try {
+    await withDeadline(news, "nothing to read came");
+  } finally {
+    readiness?.close();
+  }
 }
 
 describe("the shim's size", () => {

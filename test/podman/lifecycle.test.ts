@@ -478,7 +478,8 @@ describe("podman ps, top, pause, cp and others", { skip }, () => {
         ...["events", "--since=1m", "--filter", `container=${container}`, "--format", format],
       ]);
       sign("go");
-      await follower.printed("remove");
+      // All of the line: podman writes it piece by piece.
+      await follower.printed("remove 0\n");
       return { lines: await stop(follower) };
     },
   });

@@ -155,6 +155,7 @@ describe("AttachServer", () => {
   it("has output for a client that connected before it, though nothing has told of the client yet", async () => {
     const { server } = open();
     const client = new Client();
+    server.acceptWaiting();
     server.broadcast("stdout", Buffer.from("at once"));
     const reading = client.read();
     await server.finish(10_000);
