@@ -9,7 +9,7 @@ import type { Readable, Writable } from "node:stream";
 import { afterEach, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { followLogBatches, type LogFault, readLogs } from "../../src/logging/read/mod.ts";
-import { inTime } from "../support/waiting.ts";
+import { appears, inTime } from "../support/waiting.ts";
 
 const FLOOD = fileURLToPath(new URL("../support/log-flood.ts", import.meta.url));
 const LINES = 150_000;
@@ -89,6 +89,25 @@ for (const [rotation, how] of [
     });
   }
 }
+
+test("a log that is rotated all the time is read without gaps again and again", async () => {
+  for (const rotation of ["by-size", "rename-compress"] as const) {
+    const { ended } = flood(rotation);
+    let isOver = false;
+    void ended.finally(() => {
+      isOver = true;
+    });
+    await appears(path);
+    for (let isLast = false; !isLast; ) {
+      isLast = isOver;
+      const checker = new Checker();
+      for await (const { text, complete } of readLogs(path))
+        if (complete) checker.check(text.toString());
+    }
+    await ended;
+    for (const name of fs.readdirSync(directory)) fs.rmSync(join(directory, name));
+  }
+});
 
 test("each line comes once and in order when the log is truncated after it was read", async () => {
   const { child, ended } = flood("truncate-read", 60_000);

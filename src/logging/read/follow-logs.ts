@@ -105,15 +105,13 @@ class Follower {
       if (this.#failure !== undefined) throw this.#failure.reason;
       const ended = this.#ended;
       const [file, next] = this.#queue;
+      // Before the file is read, so that what is read then is all.
+      const isFinal = file !== undefined && this.#isFinal(file, next, ended);
       if (file !== undefined) yield* this.#reader.read(file, Number.POSITIVE_INFINITY);
       if (this.#isAborted) return;
-      if (file !== undefined && next !== undefined && this.#isFinal(file, next, ended)) {
-        yield* this.#finish(file, next);
-      } else if (ended && next === undefined) {
-        break;
-      } else if (file === undefined || this.#isWatched(file)) {
-        await this.#wakeup.wait();
-      }
+      if (isFinal && next !== undefined) this.#goOnTo(next);
+      else if (ended && next === undefined) break;
+      else if (file === undefined || this.#isWatched(file)) await this.#wakeup.wait();
     }
     yield this.#decoder.finish(this.#options.torn === "deliver");
   }
@@ -153,21 +151,21 @@ class Follower {
    * the old one when there is something in a newer one; that this one exists is not enough, since
    * somebody else may have made it.
    */
-  #isFinal(file: LogFilePart, next: LogFilePart, ended: boolean): boolean {
-    if (file instanceof GzipFile || next instanceof GzipFile) return true;
-    return ended || this.#queue.length > 2 || next.size > 0;
+  #isFinal(file: LogFilePart, next: LogFilePart | undefined, ended: boolean): boolean {
+    if (next === undefined) return false;
+    if (ended || file instanceof GzipFile || next instanceof GzipFile) return true;
+    return this.#queue.length > 2 || next.size > 0;
   }
 
-  /** Reads the rest of a file, of which there is no more now, and goes on to the next. */
-  async *#finish(file: LogFilePart, next: LogFilePart): AsyncGenerator<LogLine[], void, undefined> {
-    if (!(file instanceof GzipFile)) yield* this.#reader.read(file, Number.POSITIVE_INFINITY);
-    if (this.#isAborted) return;
+  #goOnTo(next: LogFilePart): void {
     this.#decoder.endFile();
     this.#displaced?.close();
     this.#displaced = undefined;
-    this.#queue.shift();
-    file.close();
-    this.#from.delete(file);
+    const file = this.#queue.shift();
+    if (file !== undefined) {
+      this.#from.delete(file);
+      file.close();
+    }
     this.#reader.begin(next, 0, this.#from.get(next));
   }
 
