@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import * as sys from "../sys/mod.ts";
@@ -105,7 +104,7 @@ function replaceLink(link: string, bundle: string): void {
   } catch (error) {
     if (!sys.isSystemError(error, "EEXIST")) throw error;
   }
-  const fresh = join(dirname(link), `.attach-${randomBytes(8).toString("hex")}`);
+  const fresh = join(dirname(link), `.attach-${sys.randomName(8)}`);
   fs.symlinkSync(bundle, fresh);
   try {
     fs.renameSync(fresh, link);

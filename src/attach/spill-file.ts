@@ -1,6 +1,6 @@
-import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import * as sys from "../sys/mod.ts";
 
 /** Linux's numbers for what Node.js has no names for: they are the same on all its platforms. */
 const O_TMPFILE = 0o20000000 | fs.constants.O_DIRECTORY;
@@ -141,7 +141,7 @@ function openNameless(directory: string): number {
   } catch {
     // Not every file system can do that; the rest can make a file and take its name away. If
     // something else was wrong, that fails as well and says what.
-    const path = join(directory, `.attach-spill-${randomBytes(8).toString("hex")}`);
+    const path = join(directory, `.attach-spill-${sys.randomName(8)}`);
     const fd = fs.openSync(path, "wx+", 0o600);
     fs.unlinkSync(path);
     return fd;

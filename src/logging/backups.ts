@@ -10,10 +10,8 @@
  * Names that are no plain numbers, such as kubelet's `PATH.20060102-150405`, are somebody else's.
  */
 import * as fs from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
-import { pipeline } from "node:stream/promises";
-import { createGzip } from "node:zlib";
 import { CompressionTurns } from "./compression-turns.ts";
 import { describe } from "./log-file.ts";
 
@@ -151,6 +149,8 @@ export class Backups {
 
   async #compressOne({ path }: Entry): Promise<void> {
     const unfinished = `${path}${UNFINISHED}`;
+    // Loaded when they are needed: conmond has to start fast.
+    const { open } = await import("node:fs/promises");
     const source = await open(path, O_RDONLY | O_NOFOLLOW);
     let target: FileHandle | undefined;
     try {
@@ -216,6 +216,10 @@ export class Backups {
 
 /** Copies mode and time of change as well: the content is as old as it was. */
 async function gzip(source: FileHandle, target: FileHandle, signal: AbortSignal): Promise<void> {
+  const [{ pipeline }, { createGzip }] = await Promise.all([
+    import("node:stream/promises"),
+    import("node:zlib"),
+  ]);
   await pipeline(chunksOf(source), createGzip({ chunkSize: CHUNK_SIZE }), into(target), { signal });
   const { mode, atime, mtime } = await source.stat();
   await target.chmod(mode & 0o777);

@@ -1,5 +1,4 @@
 /** The socket on which the runtime hands over the container's terminal. */
-import { randomBytes } from "node:crypto";
 import { fchmodSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import * as sys from "../sys/mod.ts";
@@ -53,7 +52,7 @@ export class ConsoleSocket {
    */
   static open(directory: string, events: ConsoleSocketEvents): ConsoleSocket {
     for (let left = NAMES_TRIED; ; left--) {
-      const path = join(directory, `conmon-term.${randomBytes(4).toString("hex")}`);
+      const path = join(directory, `conmon-term.${sys.randomName(4)}`);
       const listener = sys.unixSocket("stream");
       try {
         // The mode goes with the socket into the file system, so that nobody can be too quick for it.
