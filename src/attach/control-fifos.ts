@@ -56,19 +56,24 @@ export class ControlFifos {
   /**
    * Makes both fifos, in place of old ones. Their mode is 0660 less the umask.
    *
-   * @throws Error that names the fifo and the reason.
+   * @throws Error that names the fifo and the reason. Then neither of them is left behind.
    */
   static open(options: ControlFifosOptions): ControlFifos {
-    const opened: number[] = [];
+    const opened = new Map<string, number>();
     try {
       const [ctl, winsz] = ["ctl", "winsz"].map((name) => {
-        const fd = openFifo(join(options.bundle, name));
-        opened.push(fd);
+        const path = join(options.bundle, name);
+        const fd = openFifo(path);
+        opened.set(path, fd);
         return fd;
       }) as [number, number];
       return new ControlFifos({ ctl, winsz }, options);
     } catch (error) {
-      opened.forEach(sys.close);
+      // Nothing that was made here is left behind.
+      for (const [path, fd] of opened) {
+        sys.close(fd);
+        fs.rmSync(path, { force: true });
+      }
       throw error;
     }
   }

@@ -1,7 +1,16 @@
 /** Real runc, real Podman: what a container writes, how it ends, with a private and a shared conmond. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
@@ -202,6 +211,17 @@ for (const mode of ["private", "shared"] as const) {
         run.stderr,
         /^\[conmon:e\]: .*\/no\/such\/bundle.*no such file or directory\n$/i,
       );
+      await run.ended();
+    });
+
+    it("leaves no fifo and no socket behind when one of the fifos cannot be made", async (t) => {
+      const { scratch, ...shared } = await prepare(t);
+      const bundle = makeBundle(scratch, { args: ["true"] });
+      mkdirSync(join(bundle.directory, "winsz"));
+      const run = startConmon(scratch, { bundle, arguments: ["--full-attach"], ...shared });
+      assert.deepEqual(await run.closed, { status: 1, signal: null });
+      assert.match(run.stderr, /^\[conmon:e\]: Failed to make the fifo .*winsz.*\n$/);
+      assert.deepEqual(readdirSync(bundle.directory).sort(), ["config.json", "winsz"]);
       await run.ended();
     });
 
