@@ -13,6 +13,7 @@ import * as fs from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { CompressionTurns } from "./compression-turns.ts";
+import { removeInThread } from "./dropped-file.ts";
 import { describe } from "./log-file.ts";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = fs.constants;
@@ -108,7 +109,7 @@ export class Backups {
     let sum = sized.reduce((total, { size }) => total + size, 0);
     for (const { path, size } of sized) {
       if (sum <= most) break;
-      fs.rmSync(path, { force: true });
+      removeInThread(path, () => fs.rmSync(path, { force: true }));
       sum -= size;
     }
     return sum;
@@ -181,6 +182,7 @@ export class Backups {
     });
     if (current === undefined) return;
     fs.renameSync(unfinished, `${current.path}${COMPRESSED}`);
+    // It is freed when its source is closed, which is in a thread.
     fs.rmSync(current.path);
   }
 
@@ -191,7 +193,7 @@ export class Backups {
     const other = suffix === "" ? COMPRESSED : "";
     // First, so that there are never two backups of the same number.
     fs.rmSync(`${target}${other}`, { force: true });
-    fs.renameSync(from, `${target}${suffix}`);
+    removeInThread(`${target}${suffix}`, () => fs.renameSync(from, `${target}${suffix}`));
   }
 
   #suffixOf(number: number): string | undefined {

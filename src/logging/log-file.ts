@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { getSystemErrorMap, promisify } from "node:util";
 import { endOfRecord, endOfRecordsWithin } from "./cri-framing.ts";
+import { closeInThread } from "./dropped-file.ts";
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_WRONLY } = fs.constants;
 // Non-blocking so that a fifo or a terminal as the log cannot stop everything; no meaning for files.
@@ -30,16 +31,19 @@ export class LogFile {
   #rest: Buffer = NOTHING;
   #syncs = 0;
   readonly #retired: number[] = [];
+  readonly #onLateError: (error: Error) => void;
 
   /**
    * Opens the file for appending; it is made with mode 0640 if it is missing.
    *
    * @param path Absolute.
+   * @param onLateError Told when a file that was replaced could not be closed without an error.
    * @param inherited A descriptor that is open on it already, and is this object's own from now on.
    * @throws {Error} `Failed to open log file PATH: REASON`, with the `code` of the system call.
    */
-  constructor(path: string, inherited?: number) {
+  constructor(path: string, onLateError: (error: Error) => void, inherited?: number) {
     this.path = path;
+    this.#onLateError = onLateError;
     try {
       const opened = inherited === undefined ? openForAppending(path) : describeOpen(inherited);
       this.#fd = opened.fd;
@@ -115,7 +119,7 @@ export class LogFile {
       this.#regular && this.#isAtPath()
         ? replaceFile(this.path, moveAway)
         : openForAppending(this.path);
-    this.#retire();
+    this.#retire((fd) => this.#closeLater(fd));
     this.#fd = opened.fd;
     this.#size = opened.size;
     this.#regular = opened.regular;
@@ -144,7 +148,7 @@ export class LogFile {
       throw describe(error, `Failed to sync log file ${this.path}`);
     } finally {
       this.#syncs--;
-      if (this.#syncs === 0) for (const fd of this.#retired.splice(0)) fs.closeSync(fd);
+      if (this.#syncs === 0) for (const fd of this.#retired.splice(0)) this.#closeLater(fd);
     }
   }
 
@@ -152,13 +156,19 @@ export class LogFile {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#retire();
+    this.#retire(fs.closeSync);
   }
 
   /** Gives the descriptor up, but not under the feet of a sync, which would then hit another file. */
-  #retire(): void {
+  #retire(close: (fd: number) => void): void {
     if (this.#syncs > 0) this.#retired.push(this.#fd);
-    else fs.closeSync(this.#fd);
+    else close(this.#fd);
+  }
+
+  #closeLater(fd: number): void {
+    closeInThread(fd, (error) =>
+      this.#onLateError(describe(error, `Failed to close the old log file of ${this.path}`)),
+    );
   }
 
   #isAtPath(): boolean {

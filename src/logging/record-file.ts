@@ -395,13 +395,17 @@ export abstract class RecordFileSink implements Sink {
 
   #open({ path, keeper }: RecordFileOptions): LogFile {
     const inherited = keeper?.inherited;
-    if (inherited === undefined) return new LogFile(path);
-    const file = new LogFile(path, inherited.fd);
+    const onLateError = (error: Error): void => {
+      this.#rotating.failed(error);
+      this.#tellFaults();
+    };
+    if (inherited === undefined) return new LogFile(path, onLateError);
+    const file = new LogFile(path, onLateError, inherited.fd);
     // It was about to be replaced, and has been: the fresh one is at the path, or was about to be.
     const replaced = inherited.mark.renewing && inherited.mark.inode === file.inode && file.isAway;
     if (!replaced) return file;
     file.close();
-    return new LogFile(path);
+    return new LogFile(path, onLateError);
   }
 
   /** How many bytes of a piece of output the process before had logged. */
