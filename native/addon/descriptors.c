@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "addon.h"
@@ -41,6 +42,48 @@ static napi_value js_write(napi_env env, napi_callback_info info) {
     count = write(fd, from.data, from.length);
   while (count < 0 && errno == EINTR);
   return transferred(env, "write", count);
+}
+
+/* Fills in `parts` from pairs of offset and length; false, with a RangeError thrown, for those outside. */
+static bool read_parts(napi_env env, struct bytes memory, const uint32_t *pairs, size_t count,
+                       struct iovec *parts) {
+  for (size_t i = 0; i < count; i++) {
+    uint64_t offset = pairs[2 * i], length = pairs[2 * i + 1];
+    if (offset + length > memory.length) {
+      napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "a part is outside of the memory");
+      return false;
+    }
+    parts[i] = (struct iovec){.iov_base = memory.data + offset, .iov_len = length};
+  }
+  return true;
+}
+
+static napi_value write_gathered(napi_env env, napi_callback_info info) {
+  napi_value arguments[4];
+  int fd;
+  struct bytes memory;
+  void *pairs;
+  size_t length;
+  int64_t count;
+  napi_typedarray_type type;
+  struct iovec parts[IOV_MAX];
+  if (!read_arguments(env, info, 4, arguments) || !read_descriptor(env, arguments[0], &fd) ||
+      !read_bytes(env, arguments[1], &memory))
+    return NULL;
+  if (napi_get_typedarray_info(env, arguments[2], &type, &length, &pairs, NULL, NULL) != napi_ok ||
+      type != napi_uint32_array) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "the parts must be a Uint32Array");
+    return NULL;
+  }
+  int64_t most = (int64_t)length / 2 < IOV_MAX ? (int64_t)length / 2 : IOV_MAX;
+  if (!read_integer(env, arguments[3], "count", 1, most, &count) ||
+      !read_parts(env, memory, pairs, (size_t)count, parts))
+    return NULL;
+  ssize_t written;
+  do
+    written = writev(fd, parts, (int)count);
+  while (written < 0 && errno == EINTR);
+  return transferred(env, "writev", written);
 }
 
 static napi_value js_pipe(napi_env env, napi_callback_info info) {
@@ -224,6 +267,7 @@ bool export_descriptors(napi_env env, napi_value exports) {
   static const struct function functions[] = {
       {"read", js_read},
       {"write", js_write},
+      {"writeGathered", write_gathered},
       {"pipe", js_pipe},
       {"setNonBlocking", set_non_blocking},
       {"setCloseOnExec", set_close_on_exec},

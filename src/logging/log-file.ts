@@ -1,8 +1,10 @@
 import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { getSystemErrorMap, promisify } from "node:util";
+import * as sys from "../sys/mod.ts";
 import { endOfRecord, endOfRecordsWithin } from "./cri-framing.ts";
 import { closeInThread } from "./dropped-file.ts";
+import type { Records } from "./record-framer.ts";
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_WRONLY } = fs.constants;
 // Non-blocking so that a fifo or a terminal as the log cannot stop everything; no meaning for files.
@@ -93,16 +95,20 @@ export class LogFile {
    * @returns the position of the first record that is not in the file: `end` if all went well,
    *   else `failure` tells why not.
    */
-  append(records: Buffer, start: number, end: number): number {
+  append(records: Records, start: number, end: number): number {
     if (this.#closed) {
       this.failure = new Error(`The log file ${this.path} is closed`);
       return start;
     }
     if (!this.#finishRecord()) return start;
-    const reached = this.#write(records, start, end);
+    const gathered = start === 0 ? this.#writeGathered(records, end) : 0;
+    const from = start + gathered;
+    // What is still in pieces is only put together if there is a need.
+    const reached = from === end ? end : this.#write(records.bytes, from, end);
     if (reached === end) return end;
-    const whole = endOfRecordsWithin(records, start, reached - start);
-    return this.#cut(reached - whole) ? whole : this.#keepRest(records, reached);
+    const { bytes } = records;
+    const whole = endOfRecordsWithin(bytes, start, reached - start);
+    return this.#cut(reached - whole) ? whole : this.#keepRest(bytes, reached);
   }
 
   /**
@@ -176,6 +182,19 @@ export class LogFile {
     const there = fs.statSync(this.path, { throwIfNoEntry: false, bigint: true });
     const ours = fs.fstatSync(this.#fd, { bigint: true });
     return there !== undefined && there.dev === ours.dev && there.ino === ours.ino;
+  }
+
+  /** Returns how many bytes were written, which may be none: why not comes out with the next attempt. */
+  #writeGathered({ gathered }: Records, end: number): number {
+    if (gathered?.length !== end) return 0;
+    try {
+      const { memory, parts, count } = gathered;
+      const written = Math.max(0, sys.writeGathered(this.#fd, memory, parts, count));
+      this.#size += written;
+      return written;
+    } catch {
+      return 0;
+    }
   }
 
   /** Writes as much as possible and returns where it stopped. */

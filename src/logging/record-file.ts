@@ -9,7 +9,7 @@ import { asError, describe, LogFile } from "./log-file.ts";
 import type { LogKeeper, LogMark } from "./log-keeper.ts";
 import { Losses, reasonOf } from "./loss-notice.ts";
 import { OutageWatch } from "./outage.ts";
-import type { RecordFramer } from "./record-framer.ts";
+import type { RecordFramer, Records } from "./record-framer.ts";
 import { limitOf, Rotation, type RotationOptions } from "./rotation.ts";
 import { countLogged, newCounters, type Sink, type SinkFault, type StreamName } from "./sink.ts";
 import { WaitingOutput } from "./waiting-output.ts";
@@ -137,16 +137,11 @@ export abstract class RecordFileSink implements Sink {
     const missing = data.subarray(done);
     this.#done = done;
     this.#record(false);
-    if (missing.length > 0) this.#take(stream, missing, at);
+    if (missing.length > 0) this.write(stream, missing, at);
     return missing.length > 0;
   }
 
   write(stream: StreamName, data: Uint8Array, at: WallClock): void {
-    this.#done = 0;
-    this.#take(stream, data, at);
-  }
-
-  #take(stream: StreamName, data: Uint8Array, at: WallClock): void {
     if (this.#waiting === undefined) this.#write(stream, data, at);
     else this.#waiting.write(stream, data, at);
     this.#countPending();
@@ -160,7 +155,7 @@ export abstract class RecordFileSink implements Sink {
     if (!framer.finish(stream)) return;
     const at = this.#now();
     countLogged(this.counters, stream, framer.records, held - framer.heldBytes);
-    this.#log(stream, framer.bytes, framer.length, at);
+    this.#log(stream, framer, framer.length, at);
     this.#countPending();
     this.#tellFaults();
   }
@@ -215,7 +210,7 @@ export abstract class RecordFileSink implements Sink {
       this.#done = base + done;
       const next = framer.fill(data, done, this.#recordSize);
       countLogged(this.counters, stream, framer.records, next - done);
-      const left = this.#log(stream, framer.bytes, framer.length, at);
+      const left = this.#log(stream, framer, framer.length, at);
       done = next - left;
       if (left > 0) break;
     }
@@ -230,18 +225,18 @@ export abstract class RecordFileSink implements Sink {
   }
 
   /**
-   * Logs the records of which `bytes` holds `end` bytes, as far as limits and faults let it. Returns
-   * how many bytes of output are left to be written later.
+   * Logs records of `end` bytes, as far as limits and faults let it. Returns how many bytes of output are left
+   * to be written later.
    */
-  #log(stream: StreamName, bytes: Buffer, end: number, at: WallClock): number {
-    const allowed = this.#allowedEnd(bytes, end);
+  #log(stream: StreamName, records: Records, end: number, at: WallClock): number {
+    const allowed = this.#allowedEnd(records, end);
     let start = 0;
     while (start < allowed) {
-      const fitting = this.#fittingEnd(bytes, start, allowed);
-      const logged = this.#file.append(bytes, start, fitting);
+      const fitting = this.#fittingEnd(records, start, allowed);
+      const logged = this.#file.append(records, start, fitting);
       this.#allowance -= logged - start;
       if (logged < fitting) {
-        const failed = endOfRecord(bytes, logged) - logged;
+        const failed = endOfRecord(records.bytes, logged) - logged;
         this.#writing.failed(this.#file.failure, failed);
         return this.#keepOrDrop(stream, logged, end, at);
       }
@@ -279,14 +274,15 @@ export abstract class RecordFileSink implements Sink {
   }
 
   /** Appends a record that is not the container's. Returns whether it is done with. */
-  #appendOwn(record: Buffer): boolean {
+  #appendOwn(bytes: Buffer): boolean {
+    const record = { bytes };
     // Beyond the limit for the whole run nothing needs to be said any more.
-    if (this.#allowedEnd(record, record.length) === 0) return true;
-    this.#fittingEnd(record, 0, record.length);
-    const logged = this.#file.append(record, 0, record.length);
+    if (this.#allowedEnd(record, bytes.length) === 0) return true;
+    this.#fittingEnd(record, 0, bytes.length);
+    const logged = this.#file.append(record, 0, bytes.length);
     this.#allowance -= logged;
-    if (logged === record.length) return true;
-    this.#writing.failed(this.#file.failure, record.length);
+    if (logged === bytes.length) return true;
+    this.#writing.failed(this.#file.failure, bytes.length);
     return false;
   }
 
@@ -305,18 +301,18 @@ export abstract class RecordFileSink implements Sink {
   }
 
   /** Where the limit for the whole run ends the records. */
-  #allowedEnd(bytes: Buffer, end: number): number {
+  #allowedEnd(records: Records, end: number): number {
     if (end <= this.#allowance) return end;
-    const allowed = endOfRecordsWithin(bytes, 0, this.#allowance);
+    const allowed = endOfRecordsWithin(records.bytes, 0, this.#allowance);
     // A shorter record that would still fit is not to follow one that is missing.
     this.#allowance = Math.min(this.#allowance, allowed);
     return allowed;
   }
 
   /** Up to where the records go into the file, after a fresh one was begun if it was due. */
-  #fittingEnd(bytes: Buffer, start: number, allowed: number): number {
+  #fittingEnd(records: Records, start: number, allowed: number): number {
     // While it may fail, one at a time: so it is clear what a loss came before.
-    const end = this.#writing.ongoing ? endOfRecord(bytes, start) : allowed;
+    const end = this.#writing.ongoing ? endOfRecord(records.bytes, start) : allowed;
     for (;;) {
       const room = this.#rotation.maxSize - this.#file.size;
       if (!this.#file.replaceable) return end;
@@ -324,8 +320,8 @@ export abstract class RecordFileSink implements Sink {
         this.#rotation.makeRoom(end - start);
         return end;
       }
-      const fitting = endOfRecordsWithin(bytes, start, room);
-      const next = fitting > start ? fitting : endOfRecord(bytes, start);
+      const fitting = endOfRecordsWithin(records.bytes, start, room);
+      const next = fitting > start ? fitting : endOfRecord(records.bytes, start);
       if (fitting > start || this.#file.size === 0) {
         this.#rotation.makeRoom(next - start);
         return next;

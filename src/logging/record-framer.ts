@@ -2,13 +2,32 @@ import type { Buffer } from "node:buffer";
 import type { WallClock } from "../sys/mod.ts";
 import type { StreamName } from "./sink.ts";
 
+/** Records that can be written to a file. */
+export interface Records {
+  /** One record behind the other, from the first byte on; put together when it is asked for. */
+  readonly bytes: Buffer;
+  /** The same, to be written without that. */
+  readonly gathered?: Gathered | undefined;
+}
+
+/** Records that are still in the pieces that they are made of. */
+export interface Gathered {
+  readonly memory: Uint8Array;
+  /** Offset and length in the memory, in bytes, of one piece after the other. */
+  readonly parts: Uint32Array;
+  /** How many pieces. */
+  readonly count: number;
+  /** Bytes in all pieces. */
+  readonly length: number;
+}
+
 /**
  * Turns what was read from a stream into records, each of which ends in its only newline, so that
  * a file of them can be cut behind any newline.
  *
  * The records are assembled in a buffer that never grows, so a read may take several turns.
  */
-export interface RecordFramer {
+export interface RecordFramer extends Records {
   /** The assembled records are its first {@link length} bytes, until the next call of a method. */
   readonly bytes: Buffer;
   /** Bytes assembled last: whole records. */

@@ -369,7 +369,11 @@ export class ContainerIo {
   #onOutput(stream: StreamName, data: Uint8Array): void {
     if (stream === "stderr" && this.#startup !== undefined) {
       if (this.#startup.add(data)) return;
-      for (const sink of this.#sinks) sink.write("stderr", this.#startup.held(), this.#now());
+      for (const sink of this.#sinks) {
+        sink.write("stderr", this.#startup.held(), this.#now());
+        // What was held back is no part of the piece that the marks are about.
+        sink.begin?.();
+      }
       this.#startup.drop();
     }
     this.#log(stream, data);

@@ -1,5 +1,5 @@
 /** How much of a busy stream is read before the next one has its turn. */
-import { INPUT_SIZE } from "../logging/cri-framing.ts";
+import { READ_SIZE } from "./transit.ts";
 
 /** All streams together in one turn of the event loop, in bytes: some milliseconds' work. */
 const TURN_SIZE = 2 * 1024 * 1024;
@@ -20,7 +20,7 @@ export function fairReadSize(): number {
   reads++;
   return Math.max(
     LEAST_SIZE,
-    Math.min(INPUT_SIZE, Math.floor(TURN_SIZE / Math.max(1, readsBefore))),
+    Math.min(READ_SIZE, Math.floor(TURN_SIZE / Math.max(1, readsBefore))),
   );
 }
 

@@ -1,14 +1,7 @@
 /** Reading what the container writes: one stream, one pipe. */
-import { INPUT_SIZE } from "../logging/cri-framing.ts";
 import type { StreamName } from "../logging/sink.ts";
 import * as sys from "../sys/mod.ts";
 import { fairReadSize } from "./fair-turn.ts";
-
-/**
- * Bytes taken per read at the most: enough that what a turn costs besides copying does not matter, and
- * little enough that the data is still in the processor's cache when it is framed and written.
- */
-export const READ_SIZE = INPUT_SIZE;
 
 /** What a pipe holds when it is new, in bytes. */
 const PIPE_SIZE = 65536;

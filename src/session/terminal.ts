@@ -1,6 +1,7 @@
 /** The container's terminal, seen from its master: output, and the window's size. */
 import * as sys from "../sys/mod.ts";
-import { type Output, type OutputEvents, READ_SIZE } from "./output.ts";
+import type { Output, OutputEvents } from "./output.ts";
+import { READ_SIZE } from "./transit.ts";
 
 /**
  * How long until a terminal that nobody has open is looked at again, in milliseconds. The kernel

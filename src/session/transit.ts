@@ -20,8 +20,12 @@ interface CopyPipe {
 let copyPipe: CopyPipe | undefined;
 let nowhere: number | undefined;
 
-/** Larger than this is the transit of no session, in bytes: half of what a pipe may have. */
-const MOST_SIZE = 2 * INPUT_SIZE;
+/**
+ * Bytes taken per read at the most, and what the transit of a busy session holds. Each time the
+ * container, which waits for room, has to be woken up, and that is dear; so it is twice what is then
+ * copied, framed and written at a time, while it is in the processor's cache.
+ */
+export const READ_SIZE = 2 * INPUT_SIZE;
 
 /** One session's. Owns the pipe. */
 export class Transit {
@@ -48,21 +52,22 @@ export class Transit {
 
   /** Has room for reads as large as they can be: for a container that writes much. */
   enlarge(): void {
-    if (this.#size < MOST_SIZE) this.#size = tryPipeSize(this.#readEnd, MOST_SIZE) ?? this.#size;
+    if (this.#size < READ_SIZE) this.#size = tryPipeSize(this.#readEnd, READ_SIZE) ?? this.#size;
   }
 
   /**
    * Reads once.
    *
    * @param most bytes; it may be less if the pipe is not as large
-   * @param onData `data` is only valid during the call; when it returns, everything has been logged
+   * @param onData called once or several times, `data` is only valid during the call; when it returns,
+   *   everything has been logged
    * @returns the bytes read; 0 at the end; -1 when there is nothing just now
    * @throws a system error
    */
   read(from: number, most: number, onData: (data: Uint8Array) => void): number {
     const count = sys.splice(from, this.#writeEnd, Math.min(most, this.#size, copySize()));
     if (count > 0) {
-      onData(peek(this.#readEnd, count));
+      copyOut(this.#readEnd, count, onData);
       discard(this.#readEnd, count);
     }
     return count;
@@ -86,7 +91,10 @@ export class Transit {
 export function emptyTransit(fd: number, onData: (data: Uint8Array) => void): void {
   const count = sys.bytesReadable(fd);
   if (count === 0) return;
-  onData(peek(fd, count));
+  const whole: Uint8Array[] = [];
+  // In one, as it was logged: only so it can be found out how much of it was.
+  copyOut(fd, count, (data) => whole.push(Uint8Array.from(data)));
+  onData(Buffer.concat(whole));
   discard(fd, count);
 }
 
@@ -109,26 +117,40 @@ function theSink(): number {
   return nowhere;
 }
 
-/** A copy of the first `count` bytes in a pipe, in a buffer that all share. */
-function peek(pipe: number, count: number): Buffer {
+/** Hands out the first `count` bytes in a pipe, piece by piece, in a buffer that all share. */
+function copyOut(pipe: number, count: number, onData: (data: Uint8Array) => void): void {
   const { readEnd, writeEnd } = theCopyPipe();
   const buffer = sharedCriFramer().input;
   const copied = sys.tee(pipe, writeEnd, count);
+  let left = Math.max(0, copied);
+  try {
+    if (copied !== count)
+      throw new Error(`only ${copied} of ${count} bytes of output could be copied`);
+    while (left > 0) {
+      const length = fill(buffer, readEnd, Math.min(left, buffer.length));
+      left -= length;
+      onData(buffer.subarray(0, length));
+    }
+  } finally {
+    // The next one must not find it there.
+    if (left > 0) discard(readEnd, left);
+  }
+}
+
+function fill(buffer: Buffer, pipe: number, most: number): number {
   let length = 0;
-  while (length < copied) length += sys.read(readEnd, buffer, length, copied - length);
-  if (copied !== count)
-    throw new Error(`only ${copied} of ${count} bytes of output could be copied`);
-  return buffer.subarray(0, count);
+  while (length < most) length += sys.read(pipe, buffer, length, most - length);
+  return length;
 }
 
 function copySize(): number {
-  return Math.min(theCopyPipe().size, INPUT_SIZE);
+  return Math.min(theCopyPipe().size, READ_SIZE);
 }
 
 function theCopyPipe(): CopyPipe {
   if (copyPipe === undefined) {
     const [readEnd, writeEnd] = sys.pipe();
-    const size = tryPipeSize(readEnd, 2 * MOST_SIZE) ?? sys.getPipeSize(readEnd);
+    const size = tryPipeSize(readEnd, 2 * READ_SIZE) ?? sys.getPipeSize(readEnd);
     copyPipe = { readEnd, writeEnd, size };
   }
   return copyPipe;

@@ -22,6 +22,15 @@ export interface DescriptorCalls {
    */
   write(fd: number, from: Uint8Array, offset: number, length: number): number;
 
+  /**
+   * Writes parts of `memory`, one behind the other, by one call (writev), or as much as there is room for.
+   *
+   * @param parts offset and length of one part after the other, in bytes
+   * @param count how many parts, 1 to 1024
+   * @returns the bytes written; -1 when it would block.
+   */
+  writeGathered(fd: number, memory: Uint8Array, parts: Uint32Array, count: number): number;
+
   /** Makes a pipe in blocking mode: the end to read from, the end to write to. */
   pipe(): [number, number];
 
@@ -99,6 +108,7 @@ export interface DescriptorCalls {
 export const {
   read,
   write,
+  writeGathered,
   pipe,
   setNonBlocking,
   setCloseOnExec,

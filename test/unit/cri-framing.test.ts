@@ -199,3 +199,34 @@ test("a full read goes through in several turns, and nothing is lost between the
     frameSlowly(framer.input, 10),
   );
 });
+
+test("long records are left in pieces, which are the same as when they are put together", () => {
+  const framer = new CriFramer();
+  framer.begin("stderr", AT);
+  let gatheredRecords = 0;
+  for (let round = 0; round < 200; round++) {
+    const length = 1 + Math.floor(Math.random() * INPUT_SIZE);
+    const data = framer.input.subarray(0, length).fill("x");
+    // Lines of all lengths, the long ones in the majority.
+    const distance = (): number => Math.floor(Math.random() * 60_000);
+    for (let at = distance(); at < length; at += distance() + 1) data[at] = 0x0a;
+    const recordSize = [10, 4096, 5000, DEFAULT_RECORD_SIZE, MAX_RECORD_SIZE][round % 5] ?? 0;
+    for (let from = 0; from < length; ) {
+      from = framer.fill(data, from, recordSize);
+      const { gathered, records, length: bytes } = framer;
+      if (gathered === undefined) continue;
+      const { memory, parts, count } = gathered;
+      const pieces = Array.from({ length: count }, (_, index) => {
+        const [offset = 0, size = 0] = parts.subarray(2 * index);
+        return Buffer.from(memory.subarray(offset, offset + size));
+      });
+      const whole = Buffer.concat(pieces);
+      assert.equal(gathered.length, whole.length);
+      assert.ok(framer.bytes.subarray(0, framer.length).equals(whole), `round ${round}`);
+      assert.deepEqual([framer.records, framer.length], [records, bytes]);
+      assert.equal(framer.gathered, undefined, "once is enough");
+      gatheredRecords += records;
+    }
+  }
+  assert.ok(gatheredRecords > 1000, `${gatheredRecords} long records`);
+});

@@ -178,6 +178,34 @@ describe("pipes", () => {
     sys.close(readEnd);
   });
 
+  test("parts of the memory are written in the order that is asked for", () => {
+    const [readEnd, writeEnd] = sys.pipe();
+    const memory = Buffer.from("abcdefgh");
+    const parts = Uint32Array.of(6, 2, 0, 3, 4, 0, 3, 1, 0, 8);
+    assert.equal(sys.writeGathered(writeEnd, memory, parts, 4), 6);
+    const buffer = Buffer.alloc(10);
+    assert.equal(sys.read(readEnd, buffer, 0, 10), 6);
+    assert.equal(String(buffer.subarray(0, 6)), "ghabcd");
+    sys.setNonBlocking(writeEnd, true);
+    const all = new Uint8Array(100_000);
+    assert.equal(sys.writeGathered(writeEnd, all, Uint32Array.of(0, 100_000), 1), 65536);
+    assert.equal(sys.writeGathered(writeEnd, all, Uint32Array.of(0, 100_000), 1), -1);
+    for (const wrong of [Uint32Array.of(7, 2), Uint32Array.of(0xffffffff, 1)]) {
+      assert.throws(() => sys.writeGathered(writeEnd, memory, wrong, 1), RangeError);
+    }
+    for (const count of [0, 6, 2000]) {
+      assert.throws(() => sys.writeGathered(writeEnd, memory, parts, count), RangeError);
+    }
+    const others = [undefined, [0, 1], new Uint8Array(8)] as unknown as Uint32Array[];
+    for (const other of others) {
+      assert.throws(() => sys.writeGathered(writeEnd, memory, other, 1), TypeError);
+    }
+    sys.close(readEnd);
+    const last = failure(() => sys.writeGathered(writeEnd, memory, parts, 1));
+    assert.deepEqual([last.code, last.syscall], ["EPIPE", "writev"]);
+    sys.close(writeEnd);
+  });
+
   test("work on a view into a larger buffer without touching its neighbours", () => {
     const [readEnd, writeEnd] = sys.pipe();
     const whole = Buffer.alloc(6, ".");

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { describe, it } from "node:test";
 import { spawn } from "node-pty";
-import { emptyTransit, Transit } from "../../src/session/transit.ts";
+import { emptyTransit, READ_SIZE, Transit } from "../../src/session/transit.ts";
 import * as sys from "../../src/sys/mod.ts";
 
 function nonBlockingPipe(): [number, number] {
@@ -48,6 +48,31 @@ describe("Transit", () => {
       "more at a time once it is enlarged",
     );
     transit.close();
+    [readEnd, writeEnd].forEach(sys.close);
+  });
+
+  it("gives a large read in several pieces, and what one that failed had left to nobody else", () => {
+    const [readEnd, writeEnd] = nonBlockingPipe();
+    sys.setPipeSize(readEnd, 1024 * 1024);
+    const [first, second] = [Transit.create(), Transit.create()];
+    for (const transit of [first, second]) transit.enlarge();
+    const sent = randomBytes(READ_SIZE);
+    assert.equal(sys.write(writeEnd, sent, 0, sent.length), sent.length);
+    const fail = () => {
+      throw new Error("no more");
+    };
+    assert.throws(() => first.read(readEnd, READ_SIZE, fail), /no more/);
+    const next = randomBytes(READ_SIZE);
+    assert.equal(sys.write(writeEnd, next, 0, next.length), next.length);
+    const got: Buffer[] = [];
+    second.read(readEnd, READ_SIZE, (data) => got.push(Buffer.from(data)));
+    assert.equal(got.length, 2);
+    assert.ok(Buffer.concat(got).equals(next));
+    const left: Buffer[] = [];
+    emptyTransit(first.fd, (data) => left.push(Buffer.from(data)));
+    assert.equal(left.length, 1, "as one piece, as it was logged");
+    assert.ok(left[0]?.equals(sent));
+    for (const transit of [first, second]) transit.close();
     [readEnd, writeEnd].forEach(sys.close);
   });
 
