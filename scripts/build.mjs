@@ -6,6 +6,7 @@
  * - `dist/cri-framing.wasm`: the inner loop of framing, by wabt
  * - `dist/conmond.cjs`: conmond, bundled into one file by esbuild, and `dist/plugin-worker.cjs`, the program
  *   of a log plug-in's thread, which conmond has in it as a text; the file is for tests of the sources
+ * - `dist/conmonctl.cjs`: conmonctl, bundled in the same way
  * - `build/bin/conmon-sanitized`, with `--sanitize`: the shim under address and undefined behaviour sanitizers
  *
  * Prints one line for each step that it takes.
@@ -183,6 +184,17 @@ const bundleOptions = {
   write: false,
 };
 
+/** A bundle in CommonJS has no import.meta. */
+const MODULE_URL = 'const __moduleUrl = require("node:url").pathToFileURL(__filename).href;';
+
+function definitions() {
+  return {
+    "import.meta.url": "__moduleUrl",
+    CONMON_TS_VERSION: JSON.stringify(version),
+    CONMON_COMMIT: JSON.stringify(commit()),
+  };
+}
+
 async function buildConmond() {
   if (isFresh("dist/conmond.cjs", "src") && isFresh("dist/plugin-worker.cjs", "src")) return;
   console.log("build: src -> dist/conmond.cjs");
@@ -197,18 +209,31 @@ async function buildConmond() {
     ...bundleOptions,
     entryPoints: ["src/conmond/main.ts"],
     outfile: "dist/conmond.cjs",
-    banner: {
-      js: 'const __moduleUrl = require("node:url").pathToFileURL(__filename).href;',
-    },
+    banner: { js: MODULE_URL },
     define: {
-      "import.meta.url": "__moduleUrl",
-      CONMON_TS_VERSION: JSON.stringify(version),
-      CONMON_COMMIT: JSON.stringify(commit()),
+      ...definitions(),
       CONMON_PLUGIN_WORKER: JSON.stringify(worker.outputFiles[0].text),
     },
     sourcemap: "linked",
   });
   for (const { path, contents } of [...worker.outputFiles, ...bundle.outputFiles]) {
+    replace(relative(root, path), (fresh) => writeFileSync(inRoot(fresh), contents));
+  }
+}
+
+/** A program of its own, which says its version. */
+async function buildProgram(entry, target) {
+  if (isFresh(target, "src")) return;
+  console.log(`build: src -> ${target}`);
+  const { build } = await import("esbuild");
+  const { outputFiles } = await build({
+    ...bundleOptions,
+    entryPoints: [entry],
+    outfile: target,
+    banner: { js: MODULE_URL },
+    define: definitions(),
+  });
+  for (const { path, contents } of outputFiles) {
     replace(relative(root, path), (fresh) => writeFileSync(inRoot(fresh), contents));
   }
 }
@@ -219,6 +244,7 @@ try {
   if (process.argv.includes("--sanitize")) buildSanitizedShim();
   await buildFraming();
   await buildConmond();
+  await buildProgram("src/conmonctl/main.ts", "dist/conmonctl.cjs");
 } catch (error) {
   console.error(`build: ${error.message}`);
   process.exit(1);

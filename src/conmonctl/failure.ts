@@ -1,0 +1,48 @@
+/** What ends conmonctl with a message for the user. */
+
+/** Exit statuses of conmonctl itself; a container's own is passed on where there is one. */
+export const EXIT = {
+  ok: 0,
+  /** The command was understood and could not be carried out. */
+  failed: 1,
+  /** The command line makes no sense. */
+  usage: 2,
+  /** There is no such container. */
+  notFound: 3,
+  /** The container or its runtime could not be started (as with `podman run`). */
+  notStarted: 125,
+  /** The container's command cannot be executed. */
+  notExecutable: 126,
+  /** The container's command does not exist. */
+  commandNotFound: 127,
+} as const;
+
+/** An error whose message is for the user: one line that names what was tried, on what and why it failed. */
+export class Failure extends Error {
+  readonly status: number;
+  /** What the user can do about it, if we know. */
+  readonly hint: string | undefined;
+
+  constructor(
+    message: string,
+    { status = EXIT.failed, hint, cause }: { status?: number; hint?: string; cause?: unknown } = {},
+  ) {
+    super(message, { cause });
+    this.name = "Failure";
+    this.status = status;
+    this.hint = hint;
+  }
+}
+
+/** Says what went wrong on stderr. Returns the exit status. */
+export function report(error: unknown): number {
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`conmonctl: ${message}\n`);
+  if (error instanceof Failure && error.hint !== undefined) {
+    process.stderr.write(`hint: ${error.hint}\n`);
+  }
+  if (process.env.CONMONCTL_DEBUG && error instanceof Error) {
+    process.stderr.write(`${error.stack}\n`);
+  }
+  return error instanceof Failure ? error.status : EXIT.failed;
+}

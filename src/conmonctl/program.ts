@@ -1,0 +1,42 @@
+/** The command line of conmonctl: all its sub-commands. */
+import { Command } from "commander";
+import { build } from "../conmond/build.ts";
+import { EXIT, report } from "./failure.ts";
+
+/** Adds one or several sub-commands to the program. Each file in `commands/` exports one. */
+export type Registration = (program: Command) => void;
+
+/** In the order of the help. */
+const registrations: readonly Registration[] = [];
+
+/** The program with all its commands; nothing has been parsed yet. Completion and man pages are made from it. */
+export function makeProgram(): Command {
+  const program = new Command("conmonctl")
+    .description("Supervises containers by hand, with the monitor that Podman and CRI-O can use.")
+    .version(build.version)
+    .enablePositionalOptions()
+    .showHelpAfterError("(conmonctl --help says what there is)")
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, "conmonctl: ")),
+    })
+    .exitOverride();
+  for (const register of registrations) register(program);
+  return program;
+}
+
+/** Runs conmonctl; `argv` begins with the interpreter and the script. Returns the exit status. */
+export async function runProgram(argv: readonly string[]): Promise<number> {
+  const program = makeProgram();
+  try {
+    await program.parseAsync(argv);
+    return Number(process.exitCode ?? EXIT.ok);
+  } catch (error) {
+    // commander has said what is wrong, or has shown the help that was asked for.
+    if (isCommanderError(error)) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    return report(error);
+  }
+}
+
+function isCommanderError(error: unknown): error is { readonly exitCode: number } {
+  return error instanceof Error && "code" in error && String(error.code).startsWith("commander.");
+}
