@@ -653,7 +653,7 @@ async function readable(fd: number): Promise<void> {
 }
 
 describe("the shim's size", () => {
-  it("is below 0.15 MB of private memory while a container runs", async () => {
+  it("is below 0.05 MB of private memory while a container runs", async () => {
     // Two of them: what they share, the program's text, is nobody's private memory then.
     const host = new ShimHost(SHIMS.static);
     try {
@@ -676,7 +676,7 @@ describe("the shim's size", () => {
       const kilobytes = [...smaps.matchAll(/^Private_(?:Clean|Dirty): +(\d+) kB/gm)]
         .map(([, number]) => Number(number))
         .reduce((sum, number) => sum + number, 0);
-      assert.ok(kilobytes > 0 && kilobytes < 150, `${kilobytes} kB are private`);
+      assert.ok(kilobytes > 0 && kilobytes < 50, `${kilobytes} kB are private`);
       for (const session of sessions) {
         session.connection.kill("runtime", 9);
         await session.next("exited");
