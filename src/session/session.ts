@@ -201,6 +201,10 @@ export class Session implements ShimEvents {
 
   /** Opens everything that the container will need. What fails here the caller can still read on its stderr. */
   #prepare(options: CheckedOptions, context: Context, descriptors: Map<number, number>): void {
+    this.#connection.keepTogether(() => this.#openAll(options, context, descriptors));
+  }
+
+  #openAll(options: CheckedOptions, context: Context, descriptors: Map<number, number>): void {
     const inherited = takeDeposit(descriptors, DEPOSIT.journal);
     const journal = inherited === undefined ? Journal.create() : Journal.adopt(inherited);
     this.#journal = journal;
