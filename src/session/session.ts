@@ -409,10 +409,12 @@ export class Session implements ShimEvents {
   /** Callers rely on this order. */
   async #report(status: number): Promise<void> {
     const { cid, persistDir, exitDir, launch } = this.#knownOptions();
+    // The answer comes while the logs are seen to.
+    const inheritedClosed = this.#closeInherited();
     this.#io?.drain();
     await this.#io?.syncLogs();
     this.#events?.finishOom();
-    await this.#closeInherited();
+    await inheritedClosed;
     this.#detach();
     if (!this.#journal?.has("exit-recorded")) {
       const report = {
