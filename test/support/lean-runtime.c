@@ -8,6 +8,7 @@
  *
  *     --say=TEXT      writes TEXT and a newline to stdout (default: nothing)
  *     --exit=STATUS   ends at once (default: waits for a signal to kill it)
+ *     --fail=TEXT     is not made: TEXT on stderr, and status 1
  *     --cgroup=FILE   has been put into a cgroup by way of its cgroup.procs when this ends
  *
  * All other commands end with 0, all other options are ignored.
@@ -24,7 +25,7 @@
 #include <unistd.h>
 
 struct orders {
-	const char *pid_file, *console_socket, *say, *exit, *cgroup;
+	const char *pid_file, *console_socket, *say, *exit, *fail, *cgroup;
 	bool makes_a_process;
 };
 
@@ -59,6 +60,7 @@ static struct orders read_orders(char **at)
 			{ "--console-socket", true, &orders.console_socket },
 			{ "--say", false, &orders.say },
 			{ "--exit", false, &orders.exit },
+			{ "--fail", false, &orders.fail },
 			{ "--cgroup", false, &orders.cgroup },
 		};
 		for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
@@ -145,6 +147,7 @@ int main(int argc, char **argv)
 
 	if (!orders.makes_a_process)
 		return 0;
+	check(orders.fail == NULL, orders.fail);
 	check(orders.pid_file != NULL, "no --pid-file\n");
 	if (orders.console_socket)
 		set_up_terminal(orders.console_socket);

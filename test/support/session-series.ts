@@ -27,6 +27,8 @@ export interface SeriesOptions {
   readonly say?: string;
   /** With what status a container ends. Default: 3. */
   readonly status?: number;
+  /** What the runtime says when it fails to make a container. Default: it does not fail. */
+  readonly failure?: string;
   /** Further options of the monitor. An `@` in them is the session's number. */
   readonly arguments?: readonly string[];
 }
@@ -41,7 +43,7 @@ export interface SessionTimes {
   readonly reported: number;
   /** Nobody has the sync pipe open any more. */
   readonly ended: number;
-  /** Not a time: the container process's pid. */
+  /** Not a time: the container process's pid; -1 where there was none. */
   readonly pid: number;
 }
 
@@ -64,8 +66,12 @@ export class Series {
 
   /** @throws Error naming the first session of which exit status or log are not right */
   check(): void {
-    const { say = "hello", status = 3, until = "ended" } = this.#options;
+    const { say = "hello", status = 3, until = "ended", failure } = this.#options;
     this.times.forEach(({ pid }, number) => {
+      if (pid > 0 !== (failure === undefined)) {
+        throw new Error(`Session ${number} was told the pid ${pid}`);
+      }
+      if (failure !== undefined) return;
       this.#expect(number, "container.pid", String(pid));
       const log = this.#read(number, "log").replace(/^\S+ /, "");
       if (log !== `stdout F ${say}\n`) {
@@ -99,8 +105,13 @@ export class Series {
     throw new Error(`${name} of session ${number} holds ${JSON.stringify(found)}, not ${text}`);
   }
 
+  /** Something in the directory of a session, which is its bundle as well. */
+  path(number: number, name: string): string {
+    return join(this.#folder, String(number), name);
+  }
+
   #read(number: number, name: string): string {
-    return readFileSync(join(this.#folder, String(number), name), "utf8");
+    return readFileSync(this.path(number, name), "utf8");
   }
 }
 
@@ -144,11 +155,12 @@ export async function runSeries(scratch: Scratch, options: SeriesOptions): Promi
 }
 
 function monitorArguments(folder: string, options: SeriesOptions): string[] {
-  const { until = "ended", kind = "create", say = "hello", status = 3 } = options;
+  const { until = "ended", kind = "create", say = "hello", status = 3, failure } = options;
   const own = join(folder, "@");
   return [
     ...["--api-version=1", "--cid=c@", "--cuuid=container-number-@", "--name=n@"],
     ...[`--runtime=${compiled("lean-runtime")}`, `--runtime-arg=--say=${say}`],
+    ...(failure === undefined ? [] : [`--runtime-arg=--fail=${failure}`]),
     ...(until === "told" ? [] : [`--runtime-arg=--exit=${status}`]),
     ...[`--bundle=${own}`, "--full-attach", `--persist-dir=${own}`],
     ...[`--exit-dir=${join(folder, "exits")}`, `--container-pidfile=${join(own, "container.pid")}`],

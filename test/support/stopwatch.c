@@ -12,7 +12,7 @@
  *     reported  a file has been put into EXIT-DIR
  *     ended     nobody has the sync pipe open any more
  *
- * and the pid that was told. With `until-told` the last two are 0, and the session goes on.
+ * and the pid that was told, -1 for none. With `until-told` the last two are 0, and the session goes on.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -148,10 +148,6 @@ static void take_message(struct session *session)
 		return; /* an exec's exit status */
 	session->told = now();
 	session->container = value ? strtol(value + 1, NULL, 10) : 0;
-	if (session->container <= 0) {
-		fprintf(stderr, "stopwatch: no container: %s", text);
-		exit(1);
-	}
 }
 
 static void take_exit_file(struct session *session)
@@ -178,7 +174,8 @@ static bool is_over(const struct session *session, bool until_told)
 {
 	if (session->left == 0 || session->told == 0)
 		return false;
-	return until_told || (session->reported > 0 && session->ended > 0);
+	/* Without a container there is no exit to report. */
+	return until_told || (session->ended > 0 && (session->reported > 0 || session->container <= 0));
 }
 
 static void measure(struct session *session, bool until_told)
