@@ -1,7 +1,7 @@
 /**
  * What sessions cost: Debian's conmon and ours in turn, with a stand-in runtime that does next to nothing.
  *
- *     npm run bench:sessions [-- --rounds=5 --starts=200 --idle=100,1000]
+ *     npm run bench:sessions [-- --rounds=10 --starts=100 --idle=100,1000]
  *
  * Prints how long a session takes to start and to end, and how much memory idle ones take: medians over the
  * rounds, and their ratios. Every exit status and every log is compared.
@@ -31,12 +31,14 @@ const WARM_UP = 300;
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: "string", default: "5" },
-    starts: { type: "string", default: "200" },
+    rounds: { type: "string", default: "10" },
+    starts: { type: "string", default: "100" },
     idle: { type: "string", default: "100,1000" },
   },
 });
 const rounds = Number(values.rounds);
+/** It hardly differs from round to round. */
+const memoryRounds = Math.min(3, rounds);
 const starts = Number(values.starts);
 const idleCounts = values.idle.split(",").filter(Boolean).map(Number);
 
@@ -176,7 +178,7 @@ function memoryRows(count: number, conmon: readonly Idle[], ours: readonly Idle[
 
 async function measureMemory(count: number): Promise<string[][]> {
   const [conmon, ours]: [Idle[], Idle[]] = [[], []];
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < memoryRounds; round++) {
     conmon.push(await measureIdle("conmon", count));
     ours.push(await measureIdle("shared", count));
   }
@@ -201,7 +203,7 @@ try {
   const rows: string[][] = [];
   for (const count of idleCounts) rows.push(...(await measureMemory(count)));
   console.log(
-    `\n${rounds} rounds; MB (10^6 bytes), all processes added up, without the containers:\n`,
+    `\n${memoryRounds} rounds; MB (10^6 bytes), all processes added up, without the containers:\n`,
   );
   console.log(table([["", "conmon", "shims", "conmond", "ours", "ratio (aim)"], ...rows]));
 } catch (error) {
