@@ -36,3 +36,32 @@ function statusBytes(pid: number, field: string): number {
   const kilobytes = status.match(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m"))?.[1];
   return Number(kilobytes) * 1024;
 }
+
+/** Memory in bytes, see proc_pid_smaps(5). */
+export interface Memory {
+  /** `Rss`: all that is in memory, what others have mapped as well included. */
+  readonly resident: number;
+  /** `Anonymous`: what belongs to nobody else and to no file. */
+  readonly anonymous: number;
+  /** `Private_Clean` and `Private_Dirty`: pages of files that nobody else has mapped just now included. */
+  readonly private: number;
+  /** `Pss`: what is shared is divided by those who share it. */
+  readonly proportional: number;
+}
+
+/** What processes have, added up. */
+export function memoryOf(pids: readonly number[]): Memory {
+  const rollups = pids.map((pid) => readFileSync(`/proc/${pid}/smaps_rollup`, "latin1"));
+  const sum = (...fields: string[]): number =>
+    rollups.reduce((total, rollup) => {
+      const lines = rollup.split("\n").map((line) => line.split(/:\s+/));
+      const wanted = lines.filter(([name = ""]) => fields.includes(name));
+      return total + wanted.reduce((all, [, value = ""]) => all + Number.parseInt(value, 10), 0);
+    }, 0) * 1024;
+  return {
+    resident: sum("Rss"),
+    anonymous: sum("Anonymous"),
+    private: sum("Private_Clean", "Private_Dirty"),
+    proportional: sum("Pss"),
+  };
+}

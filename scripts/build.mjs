@@ -2,7 +2,8 @@
  * Builds what is older than its sources:
  *
  * - `dist/sys.node`: the native addon, by node-gyp
- * - `bin/conmon`: the shim, by the C compiler, static where the tool chain can
+ * - `bin/conmon`: the shim, by the C compiler; without the C library where we have what it needs of that,
+ *   else static where the tool chain can
  * - `dist/cri-framing.wasm`: the inner loop of framing, by wabt
  * - `dist/conmond.cjs`: conmond, bundled into one file by esbuild, and `dist/plugin-worker.cjs`, the program
  *   of a log plug-in's thread, which conmond has in it as a text; the file is for tests of the sources
@@ -31,6 +32,8 @@ import { fileURLToPath } from "node:url";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const inRoot = (path) => join(root, path);
+
+const compiler = process.env.CC ?? "cc";
 
 /** The newest change below the paths, in milliseconds; build output does not count. */
 function newest(paths) {
@@ -103,11 +106,12 @@ function buildAddon() {
   });
 }
 
-const shimSources = readdirSync(inRoot("native/shim"))
-  .filter((name) => name.endsWith(".c"))
-  .map((name) => join("native/shim", name));
+function sourcesIn(folder) {
+  const names = readdirSync(inRoot(folder)).filter((name) => name.endsWith(".c"));
+  return names.map((name) => join(folder, name));
+}
 
-function compileShim(target, flags) {
+function compileShim(target, flags, extraSources = []) {
   const defines = [
     `-DCONMON_NODE="${process.execPath}"`,
     `-DCONMON_TS_VERSION="${version}"`,
@@ -115,10 +119,23 @@ function compileShim(target, flags) {
   ];
   const warnings = ["-Wall", "-Wextra", "-Werror"];
   replace(target, (fresh) => {
-    const args = ["-std=c11", ...warnings, ...flags, ...defines, ...shimSources, "-o", fresh];
-    run(process.env.CC ?? "cc", args);
+    const sources = [...sourcesIn("native/shim"), ...extraSources];
+    run(compiler, ["-std=c11", ...warnings, ...flags, ...defines, ...sources, "-o", fresh]);
   });
 }
+
+/** Machines for which `native/shim/freestanding` has an entry, as Node.js names them. */
+const FREESTANDING = ["x64", "arm64"];
+
+/**
+ * For a program without the C library: nothing that needs its start code, such as a stack protector or
+ * checked copies; and one mapping for code and constants, which are a few pages.
+ */
+const freestandingFlags = [
+  ...["-static", "-fno-pie", "-nostdlib", "-fno-builtin"],
+  ...["-fno-stack-protector", "-U_FORTIFY_SOURCE", "-fno-asynchronous-unwind-tables"],
+  ...["-Wl,-z,noseparate-code", "-Wl,-z,noexecstack", "-Wl,--build-id=none"],
+];
 
 /** A static executable has half the private memory, but not every tool chain has a static libc. */
 function linksStatically() {
@@ -126,9 +143,7 @@ function linksStatically() {
   mkdirSync(dirname(probe), { recursive: true });
   writeFileSync(`${probe}.c`, "int main(void) { return 0; }\n");
   try {
-    execFileSync(process.env.CC ?? "cc", ["-static", `${probe}.c`, "-o", probe], {
-      stdio: "ignore",
-    });
+    execFileSync(compiler, ["-static", `${probe}.c`, "-o", probe], { stdio: "ignore" });
     return true;
   } catch {
     return false;
@@ -137,6 +152,11 @@ function linksStatically() {
 
 function buildShim() {
   if (isFresh("bin/conmon", "native/shim")) return;
+  if (FREESTANDING.includes(process.arch)) {
+    console.log("build: native/shim -> bin/conmon");
+    compileShim("bin/conmon", ["-O2", ...freestandingFlags], sourcesIn("native/shim/freestanding"));
+    return;
+  }
   const flags = linksStatically() ? ["-static"] : [];
   console.log(`build: native/shim -> bin/conmon${flags.length > 0 ? " (static)" : ""}`);
   compileShim("bin/conmon", ["-O2", ...flags]);

@@ -369,14 +369,14 @@ void link_receive(struct shim *shim)
 	static unsigned char message[MESSAGE_MAX + 1];
 	union {
 		struct cmsghdr head;
-		char room[CMSG_SPACE(4 * sizeof(int))];
+		char room[CMSG_SPACE(KEEP_MAX * sizeof(int))];
 	} control;
 	struct iovec data = { .iov_base = message, .iov_len = MESSAGE_MAX };
 	struct msghdr packet = {
 		.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
 	};
 	ssize_t length = recvmsg(shim->link, &packet, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	int fds[4];
+	int fds[KEEP_MAX];
 	size_t fd_count = 0;
 
 	/* ECONNRESET is told once, before what the other end had sent, when it has ended without reading all of ours. */

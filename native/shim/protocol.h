@@ -14,6 +14,7 @@
 #define PROTOCOL_VERSION 1u
 #define MESSAGE_MAX 8192u /* bytes in one packet */
 #define SLOTS_MAX 96u     /* descriptors kept at a time; SCM_RIGHTS carries 253 */
+#define KEEP_MAX 16u      /* descriptors in one MSG_KEEP, the most in any message to the shim */
 #define REPORTS_MAX 32u   /* messages to the caller that can be told apart */
 
 enum message_type {
@@ -113,6 +114,7 @@ struct msg_release { uint32_t type, flags; };
 struct msg_spawn { uint32_t type, role, flags; };
 struct msg_watch { uint32_t type; int32_t pid; };
 struct msg_kill { uint32_t type, target; int32_t signal; };
+struct msg_keep { uint32_t type, slots[KEEP_MAX]; }; /* as many slots as descriptors */
 struct msg_slot { uint32_t type, slot; };
 struct msg_exit { uint32_t type; int32_t status; };
 struct msg_report { uint32_t type, slot, report; }; /* and what to write */

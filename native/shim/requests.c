@@ -87,6 +87,27 @@ static bool spawn_fits(const struct shim *shim, const struct msg_spawn *request)
 	       shim->processes[request->role].state == PROCESS_NONE;
 }
 
+/* What cannot be kept is told; all the others are kept. */
+static void do_keep(struct shim *shim, const struct msg_keep *request, int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		int error = slot_keep(shim, request->slots[i], fds[i]);
+		if (error)
+			failed(shim, MSG_KEEP, error, "keeping a descriptor");
+		else
+			fds[i] = -1;
+	}
+}
+
+static bool keep_fits(const struct msg_keep *request, size_t length, size_t count)
+{
+	bool fits = count >= 1 && count <= KEEP_MAX && length == sizeof request->type + count * sizeof *request->slots;
+
+	for (size_t i = 0; fits && i < count; i++)
+		fits = request->slots[i] >= SLOT_FREE;
+	return fits;
+}
+
 /* Reads the fixed part of a message that must have no more than that. */
 #define EXACTLY(into) (length == sizeof(into) && memcpy(&(into), message, sizeof(into)))
 
@@ -97,12 +118,13 @@ static bool obey(struct shim *shim, uint32_t type, const unsigned char *message,
 	struct msg_spawn start;
 	struct msg_watch watch;
 	struct msg_kill send;
+	struct msg_keep keep = { 0 };
 	struct msg_slot slot;
 	struct msg_exit leave;
 	struct msg_report told;
 	int error;
 
-	if (fd_count != (type == MSG_SPAWN || type == MSG_KEEP))
+	if (type != MSG_KEEP && fd_count != (type == MSG_SPAWN))
 		return false;
 	switch (type) {
 	case MSG_TELL:
@@ -136,12 +158,10 @@ static bool obey(struct shim *shim, uint32_t type, const unsigned char *message,
 			failed(shim, type, error, "sending a signal");
 		return true;
 	case MSG_KEEP:
-		if (!EXACTLY(slot) || slot.slot < SLOT_FREE)
+		memcpy(&keep, message, length < sizeof keep ? length : sizeof keep);
+		if (!keep_fits(&keep, length, fd_count))
 			return false;
-		if ((error = slot_keep(shim, slot.slot, fds[0])))
-			failed(shim, type, error, "keeping a descriptor");
-		else
-			fds[0] = -1;
+		do_keep(shim, &keep, fds, fd_count);
 		return true;
 	case MSG_DROP:
 		return EXACTLY(slot) && slot.slot != 0 && slot_drop(shim, slot.slot);

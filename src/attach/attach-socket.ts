@@ -39,12 +39,11 @@ export function openAttachSocket(bundle: string): number {
   const path = attachSocketPath(bundle);
   let fd: number | undefined;
   try {
-    removeOld(path);
     fd = sys.unixSocket("seqpacket");
     // The mode goes with the socket into the file system, so that nobody can be too quick for it.
     fs.fchmodSync(fd, SOCKET_MODE);
     const short = Buffer.byteLength(path) <= MAX_SOCKET_PATH;
-    sys.bindUnix(fd, short ? path : `/proc/self/fd/${directory}/attach`);
+    bindInPlaceOf(path, fd, short ? path : `/proc/self/fd/${directory}/attach`);
     // The umask may have taken something away.
     fs.chmodSync(path, SOCKET_MODE);
     sys.listen(fd, PENDING_CLIENTS);
@@ -91,7 +90,23 @@ function openBundle(bundle: string): number {
   }
 }
 
-function removeOld(path: string): void {
+/** What is there under the name is removed first; there is hardly ever anything. */
+function bindInPlaceOf(path: string, fd: number, address: string): void {
+  try {
+    sys.bindUnix(fd, address);
+  } catch (error) {
+    if (!sys.isSystemError(error, "EADDRINUSE")) throw error;
+    removeOld(path);
+    sys.bindUnix(fd, address);
+  }
+}
+
+/**
+ * Makes room for something of this name: whatever has it is removed.
+ *
+ * @throws Error when that is a directory, or a system error
+ */
+export function removeOld(path: string): void {
   const found = fs.lstatSync(path, { throwIfNoEntry: false });
   if (found?.isDirectory()) throw new Error("there is a directory of that name");
   fs.rmSync(path, { force: true });

@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import * as sys from "../sys/mod.ts";
+import { removeName, removeOld } from "./attach-socket.ts";
 import {
   type ControlRequest,
   LineAssembler,
@@ -102,11 +103,10 @@ export class ControlFifos {
   /** Removes the fifos from the bundle. Those that are not there are no fault. */
   remove(): void {
     for (const name of ["ctl", "winsz"]) {
-      const path = join(this.#options.bundle, name);
       try {
-        fs.rmSync(path, { force: true });
-      } catch (cause) {
-        this.#options.onFault(failure(`Failed to remove the fifo ${path}`, cause));
+        removeName(join(this.#options.bundle, name));
+      } catch (error) {
+        this.#options.onFault(error as Error);
       }
     }
   }
@@ -195,12 +195,20 @@ class LineReader {
 function openFifo(path: string): number {
   const { O_RDWR, O_NONBLOCK, O_NOFOLLOW } = fs.constants;
   try {
-    const found = fs.lstatSync(path, { throwIfNoEntry: false });
-    if (found?.isDirectory()) throw new Error("there is a directory of that name");
-    fs.rmSync(path, { force: true });
-    sys.makeFifo(path, FIFO_MODE);
+    makeFifo(path);
     return fs.openSync(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW);
   } catch (cause) {
     throw failure(`Failed to make the fifo ${path}`, cause);
+  }
+}
+
+/** An old one is as good as none, but is hardly ever there. */
+function makeFifo(path: string): void {
+  try {
+    sys.makeFifo(path, FIFO_MODE);
+  } catch (error) {
+    if (!sys.isSystemError(error, "EEXIST")) throw error;
+    removeOld(path);
+    sys.makeFifo(path, FIFO_MODE);
   }
 }

@@ -15,6 +15,9 @@ import { fillPacket, MAX_PACKET_DATA, MAX_PACKET_SIZE, type OutputStream } from 
 
 const MEBIBYTE = 1024 * 1024;
 
+/** Node.js makes two dozen system calls to find out. */
+const temporaryDirectory = tmpdir();
+
 /** What an {@link AttachServer} is to serve, and whom it tells about what. */
 export interface AttachServerOptions {
   /** The bundle, an absolute path; it gets the socket `attach`. */
@@ -77,7 +80,7 @@ export class AttachServer {
     this.#backlogSettings = {
       memoryLimit: options.bufferLimit ?? MEBIBYTE,
       spillLimit: options.spillLimit ?? 1024 * MEBIBYTE,
-      spillDirectories: [options.bundle, tmpdir(), "/var/tmp"],
+      spillDirectories: [options.bundle, temporaryDirectory, "/var/tmp"],
     };
     this.#faults = new FaultLimit((error) => options.onFault(error));
     this.#listener = new Listener(listenerFd, {
@@ -165,11 +168,6 @@ export class AttachServer {
   finish(graceMilliseconds: number): Promise<void> {
     this.#finished ??= this.#finish(graceMilliseconds);
     return this.#finished;
-  }
-
-  /** Removes the socket, which `finish()` does as well. */
-  removeSocket(): void {
-    this.#remove(attachSocketPath(this.#options.bundle));
   }
 
   /** Removes the link to the bundle, where there is one. */
@@ -262,7 +260,7 @@ export class AttachServer {
   }
 
   #finish(graceMilliseconds: number): Promise<void> {
-    this.removeSocket();
+    this.#remove(attachSocketPath(this.#options.bundle));
     this.#listener.turnAway();
     this.#setInput("discarded");
     const allGone = new Promise<void>((resolve) => {

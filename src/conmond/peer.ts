@@ -11,11 +11,18 @@ export function refusePeer(fd: number): string | undefined {
     const peer = sys.peerCredentials(fd);
     const own = process.geteuid?.();
     if (peer.uid !== own) return `conmond serves user ${own}, the shim is user ${peer.uid}'s`;
-    const differs = SHARED.find(
-      (what) => readlinkSync(`/proc/${peer.pid}/${what}`) !== readlinkSync(`/proc/self/${what}`),
-    );
+    const differs = SHARED.find((what) => readlinkSync(`/proc/${peer.pid}/${what}`) !== ours(what));
     return differs && `the shim is in another place than conmond: ${differs} differs`;
   } catch (error) {
     return `conmond cannot tell where the shim is: ${(error as Error).message}`;
   }
+}
+
+/** conmond stays where it is. */
+const known = new Map<string, string>();
+
+function ours(what: string): string {
+  const place = known.get(what) ?? readlinkSync(`/proc/self/${what}`);
+  known.set(what, place);
+  return place;
 }

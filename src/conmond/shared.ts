@@ -10,6 +10,7 @@ import { Conmond } from "./conmond.ts";
 import { leave, leaveAtOnce } from "./leave.ts";
 import type { Log } from "./log.ts";
 import { refusePeer } from "./peer.ts";
+import { keepYoungHeapSmall } from "./young-heap.ts";
 
 /** Shims that may wait to be accepted; those beyond find a private conmond. */
 const BACKLOG = 1024;
@@ -31,6 +32,7 @@ export function defaultSocketPath(environment: NodeJS.ProcessEnv): string {
  */
 export function serveShared(path: string, log: Log): void {
   const socketPath = resolve(path);
+  keepYoungHeapSmall();
   process.umask(0o022);
   prepareTransits();
   const listener = listenAt(socketPath);

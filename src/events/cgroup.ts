@@ -90,27 +90,48 @@ export function directoryIn(mount: CgroupMount, path: string): string | undefine
  * @throws Error that says why there is none to watch
  */
 export function findMemoryCgroup(pid: number, proc: string): MemoryCgroup {
-  const { memory, unified } = parseMembership(readFileSync(join(proc, `${pid}/cgroup`), "utf8"));
+  const membership = parseMembership(readFileSync(join(proc, `${pid}/cgroup`), "utf8"));
+  // They hardly ever change, and there may be thousands of lines in a mountinfo.
+  const known = knownMounts.get(proc);
+  const found =
+    (known && locate(known, pid, membership)) ?? locate(readMounts(proc), pid, membership);
+  if (found !== undefined) return found;
+  const { memory = "no cgroup", unified = "no cgroup" } = membership;
+  throw new Error(
+    `no memory controller can be seen for process ${pid} (memory in ${memory}, all else in ${unified})`,
+  );
+}
+
+/** The cgroup mounts seen last, by proc file system. */
+const knownMounts = new Map<string, CgroupMount[]>();
+
+function readMounts(proc: string): CgroupMount[] {
   const mounts = parseCgroupMounts(readFileSync(join(proc, "self/mountinfo"), "utf8"));
+  knownMounts.set(proc, mounts);
+  return mounts;
+}
+
+function locate(
+  mounts: readonly CgroupMount[],
+  pid: number,
+  { memory, unified }: Membership,
+): MemoryCgroup | undefined {
   if (memory !== undefined) {
     const ofMemory = mounts.filter(
       ({ version, options }) => version === 1 && options.has("memory"),
     );
-    const directory = locate(ofMemory, pid, memory, "memory.oom_control");
+    const directory = locateIn(ofMemory, pid, memory, "memory.oom_control");
     if (directory !== undefined) return { version: 1, directory };
   }
-  if (unified !== undefined) {
-    const second = mounts.filter(({ version }) => version === 2);
-    const directory = locate(second, pid, unified, "memory.events");
-    if (directory !== undefined) return { version: 2, directory };
-  }
-  const where = `memory in ${memory ?? "no cgroup"}, all else in ${unified ?? "no cgroup"}`;
-  throw new Error(`no memory controller can be seen for process ${pid} (${where})`);
+  if (unified === undefined) return undefined;
+  const second = mounts.filter(({ version }) => version === 2);
+  const directory = locateIn(second, pid, unified, "memory.events");
+  return directory === undefined ? undefined : { version: 2, directory };
 }
 
 /** The first mount that shows the cgroup, with the file that tells of memory. */
-function locate(
-  mounts: CgroupMount[],
+function locateIn(
+  mounts: readonly CgroupMount[],
   pid: number,
   path: string,
   file: string,

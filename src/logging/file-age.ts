@@ -38,6 +38,8 @@ export class FileAge {
 
   /** There is no record any more: the file is another, or closed. */
   end(): void {
+    // Of one that keeps nobody alive Node.js would keep its place in the order of times, until its time.
+    this.#timer?.ref();
     clearTimeout(this.#timer);
     this.#due = undefined;
   }

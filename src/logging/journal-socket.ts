@@ -17,13 +17,16 @@ interface Connection {
   readonly readiness: sys.Readiness;
 }
 
+/** One for all: an error keeps the functions under way where it was made, and all that these can see. */
+const NONE_YET = new Error("No failure yet");
+
 /**
  * Our end of the socket to journald. It connects when there is something to send and again when
  * journald has been replaced, never waits and never throws.
  */
 export class JournalSocket {
   /** The newest failure of a `send()`. */
-  failure = new Error("No failure yet");
+  failure = NONE_YET;
   readonly #path: string;
   readonly #onRoom: () => void;
   #connection: Connection | undefined;

@@ -14,6 +14,9 @@ const NOTHING = Buffer.alloc(0);
 
 const fdatasync = promisify(fs.fdatasync);
 
+/** One for all: an error keeps the functions under way where it was made, and all that these can see. */
+const NONE_YET = new Error("No failure yet");
+
 /**
  * A file on disk that records are appended to, each ending in a newline: opened, written, kept
  * free of torn records, replaced by a fresh one. What is written and when a fresh file is due is
@@ -22,7 +25,7 @@ const fdatasync = promisify(fs.fdatasync);
 export class LogFile {
   readonly path: string;
   /** The newest failure of an `append()`. */
-  failure = new Error("No failure yet");
+  failure = NONE_YET;
 
   #fd: number;
   #size: number;

@@ -139,7 +139,7 @@ export class ContainerIo {
     this.#startup = undefined;
     if (startup === undefined) return;
     this.#logHeld(startup);
-    this.#connection.drop(DEPOSIT.startup);
+    if (startup.fd !== undefined) this.#connection.drop(DEPOSIT.startup);
     startup.close();
   }
 
@@ -201,9 +201,7 @@ export class ContainerIo {
     this.#fifos?.remove();
     this.#fifos = undefined;
     this.#terminal?.close();
-    const finished = this.#attach?.finish(CLIENT_GRACE_MS) ?? Promise.resolve();
-    this.#attach?.removeSocket();
-    return finished;
+    return this.#attach?.finish(CLIENT_GRACE_MS) ?? Promise.resolve();
   }
 
   removeLink(): void {
@@ -236,8 +234,7 @@ export class ContainerIo {
       const size = again ? this.#journal.startupSize : Number.POSITIVE_INFINITY;
       this.#startup = StartupText.adopt(inherited, size);
     } else if (holdBackStderr) {
-      this.#startup = StartupText.create();
-      this.#connection.keep(DEPOSIT.startup, this.#startup.fd);
+      this.#startup = StartupText.create((fd) => this.#connection.keep(DEPOSIT.startup, fd));
     }
     if (!holdBackStderr) this.acceptStartupText();
   }

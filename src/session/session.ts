@@ -201,6 +201,10 @@ export class Session implements ShimEvents {
 
   /** Opens everything that the container will need. What fails here the caller can still read on its stderr. */
   #prepare(options: CheckedOptions, context: Context, descriptors: Map<number, number>): void {
+    this.#connection.keepTogether(() => this.#openAll(options, context, descriptors));
+  }
+
+  #openAll(options: CheckedOptions, context: Context, descriptors: Map<number, number>): void {
     const inherited = takeDeposit(descriptors, DEPOSIT.journal);
     const journal = inherited === undefined ? Journal.create() : Journal.adopt(inherited);
     this.#journal = journal;
@@ -405,10 +409,12 @@ export class Session implements ShimEvents {
   /** Callers rely on this order. */
   async #report(status: number): Promise<void> {
     const { cid, persistDir, exitDir, launch } = this.#knownOptions();
+    // The answer comes while the logs are seen to.
+    const inheritedClosed = this.#closeInherited();
     this.#io?.drain();
     await this.#io?.syncLogs();
     this.#events?.finishOom();
-    await this.#closeInherited();
+    await inheritedClosed;
     this.#detach();
     if (!this.#journal?.has("exit-recorded")) {
       const report = {

@@ -18,20 +18,23 @@ const HELD_MAX = 1024 * 1024;
 /** The end of a text that is long enough to hold the reason, in bytes. */
 const TAIL_MAX = 8192;
 
-/** Owns the memory file. */
+/** Owns the memory file, which is made when there is something to hold: most runtimes say nothing. */
 export class StartupText {
-  readonly fd: number;
+  #fd: number | undefined;
+  readonly #onMade: (fd: number) => void;
   #heldBytes: number;
   #tail: Buffer;
 
-  private constructor(fd: number) {
-    this.fd = fd;
-    this.#heldBytes = fstatSync(fd).size;
+  private constructor(fd: number | undefined, onMade: (fd: number) => void) {
+    this.#fd = fd;
+    this.#onMade = onMade;
+    this.#heldBytes = fd === undefined ? 0 : fstatSync(fd).size;
     this.#tail = this.held().subarray(-TAIL_MAX);
   }
 
-  static create(): StartupText {
-    return new StartupText(sys.memoryFile("conmon-startup"));
+  /** `onMade` is called with the memory file's descriptor, before anything is written to it. */
+  static create(onMade: (fd: number) => void): StartupText {
+    return new StartupText(undefined, onMade);
   }
 
   /**
@@ -41,7 +44,12 @@ export class StartupText {
    */
   static adopt(fd: number, size: number): StartupText {
     if (fstatSync(fd).size > size) ftruncateSync(fd, size);
-    return new StartupText(fd);
+    return new StartupText(fd, () => undefined);
+  }
+
+  /** The memory file; undefined as long as there is none. */
+  get fd(): number | undefined {
+    return this.#fd;
   }
 
   /** Bytes held at present. */
@@ -53,8 +61,9 @@ export class StartupText {
   add(data: Uint8Array): boolean {
     this.#tail = Buffer.concat([this.#tail, data.subarray(-TAIL_MAX)]).subarray(-TAIL_MAX);
     if (this.#heldBytes + data.length > HELD_MAX) return false;
+    const fd = this.#file();
     for (let at = 0; at < data.length; ) {
-      at += writeSync(this.fd, data, at, data.length - at, this.#heldBytes + at);
+      at += writeSync(fd, data, at, data.length - at, this.#heldBytes + at);
     }
     this.#heldBytes += data.length;
     return true;
@@ -68,8 +77,9 @@ export class StartupText {
   /** What is held back. */
   held(): Buffer {
     const held = Buffer.alloc(this.#heldBytes);
+    if (this.#fd === undefined) return held;
     for (let at = 0; at < held.length; ) {
-      at += readSync(this.fd, held, at, held.length - at, at);
+      at += readSync(this.#fd, held, at, held.length - at, at);
     }
     return held;
   }
@@ -77,10 +87,18 @@ export class StartupText {
   /** Forgets what was held back: it is on record elsewhere. */
   drop(): void {
     this.#heldBytes = 0;
-    ftruncateSync(this.fd, 0);
+    if (this.#fd !== undefined) ftruncateSync(this.#fd, 0);
   }
 
   close(): void {
-    sys.close(this.fd);
+    if (this.#fd !== undefined) sys.close(this.#fd);
+  }
+
+  #file(): number {
+    if (this.#fd === undefined) {
+      this.#fd = sys.memoryFile("conmon-startup");
+      this.#onMade(this.#fd);
+    }
+    return this.#fd;
   }
 }

@@ -29,6 +29,8 @@ export class ShimConnection {
   readonly #events: ShimEvents;
   #greeted = false;
   #closed = false;
+  /** Deposits that have not been sent yet, by slot; see {@link keepTogether}. */
+  #held: Map<number, number> | undefined;
 
   constructor(fd: number, events: ShimEvents) {
     this.#fd = fd;
@@ -60,7 +62,7 @@ export class ShimConnection {
     try {
       const vector = messages.encodeArguments(argv.map((argument) => Buffer.from(argument)));
       for (let at = 0; at < vector.length; ) at += writeSync(file, vector, at);
-      this.#send(messages.encodeSpawn(role, flags), file);
+      this.#send(messages.encodeSpawn(role, flags), [file]);
     } finally {
       sys.close(file);
     }
@@ -77,7 +79,23 @@ export class ShimConnection {
 
   /** Deposits a duplicate of a descriptor with the shim, where it outlives conmond. */
   keep(slot: number, fd: number): void {
-    this.#send(messages.encodeKeep(slot), fd);
+    if (this.#held === undefined) this.#send(messages.encodeKeep(slot), [fd]);
+    else this.#held.set(slot, fd);
+  }
+
+  /**
+   * Does something in which descriptors are kept, and sends these together: each message wakes the shim.
+   * They have to be open at the end of it. If it throws, those not sent yet are not kept.
+   */
+  keepTogether<T>(action: () => T): T {
+    this.#held = new Map();
+    try {
+      const result = action();
+      this.#sendHeld();
+      return result;
+    } finally {
+      this.#held = undefined;
+    }
   }
 
   drop(slot: number): void {
@@ -112,16 +130,21 @@ export class ShimConnection {
     sys.close(this.#fd);
   }
 
-  #send(message: Buffer, descriptor?: number): void {
+  #sendHeld(): void {
+    const all = [...(this.#held ?? [])];
+    this.#held?.clear();
+    for (let at = 0; at < all.length; at += messages.KEEP_MAX) {
+      const some = all.slice(at, at + messages.KEEP_MAX);
+      const descriptors = some.map(([, fd]) => fd);
+      this.#send(messages.encodeKeep(...some.map(([slot]) => slot)), descriptors);
+    }
+  }
+
+  #send(message: Buffer, descriptors?: number[]): void {
+    if (this.#held !== undefined && this.#held.size > 0) this.#sendHeld();
     if (this.#closed) return;
     try {
-      const sent = sys.send(
-        this.#fd,
-        message,
-        0,
-        message.length,
-        descriptor === undefined ? undefined : [descriptor],
-      );
+      const sent = sys.send(this.#fd, message, 0, message.length, descriptors);
       // A shim reads all the time; one whose queue is full is stopped or wedged.
       if (sent < 0) throw new Error("the shim does not take any more messages");
     } catch (error) {

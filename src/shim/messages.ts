@@ -12,6 +12,9 @@ export const PROTOCOL_VERSION = 1;
 /** The longest message in bytes; what arrives cut is no message. */
 export const MESSAGE_MAX = 8192;
 
+/** The most descriptors that can go with one message to a shim. */
+export const KEEP_MAX = 16;
+
 /** The most descriptors that can come with one message: those of all slots, and the context. */
 export const DESCRIPTORS_MAX = 97;
 
@@ -343,9 +346,9 @@ export function encodeKill(target: SignalTarget, signal: number): Buffer {
   return encode(REQUEST.kill, [TARGETS.indexOf(target) + 1, signal]);
 }
 
-/** Goes with the descriptor that the shim is to keep. */
-export function encodeKeep(slot: number): Buffer {
-  return encode(REQUEST.keep, [slot]);
+/** Goes with the descriptors that the shim is to keep, one for each slot; {@link KEEP_MAX} at the most. */
+export function encodeKeep(...slots: number[]): Buffer {
+  return encode(REQUEST.keep, slots);
 }
 
 export function encodeDrop(slot: number): Buffer {

@@ -19,13 +19,28 @@ export interface Conmond {
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
+/** How a conmond is to be started. */
+export interface ConmondOptions {
+  readonly arguments?: readonly string[];
+  /** Its limit of descriptors. Default: the caller's. */
+  readonly openFiles?: number;
+  /** Options for Node.js. */
+  readonly node?: readonly string[];
+}
+
 /** Starts a shared conmond; resolves when it listens. It is stopped at the end of the test. */
 export async function startConmond(
   scratch: Scratch,
-  options: { readonly arguments?: readonly string[]; readonly openFiles?: number } = {},
+  options: ConmondOptions = {},
 ): Promise<Conmond> {
   const socket = scratch.path(`${scratch.uniqueName()}.sock`);
-  const args = [conmondProgram, "--socket", socket, ...(options.arguments ?? [])];
+  const args = [
+    ...(options.node ?? []),
+    conmondProgram,
+    "--socket",
+    socket,
+    ...(options.arguments ?? []),
+  ];
   // The limit of descriptors is set by a shell, which then becomes conmond.
   const limit = options.openFiles === undefined ? "true" : `ulimit -n ${options.openFiles}`;
   const command = ["-c", `${limit}; exec "$@"`, "sh", process.execPath, ...args];

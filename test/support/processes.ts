@@ -108,3 +108,16 @@ export function socketsOf(pid: number): number {
     ifStillThere(pid, () => readlinkSync(`/proc/${pid}/fd/${fd}`))?.startsWith("socket:"),
   ).length;
 }
+
+/**
+ * A field of a process's or thread's status, see proc_pid_status(5).
+ *
+ * @param task - a pid, or `PID/task/TID`
+ * @throws Error when there is no such process or field
+ */
+export function statusField(task: number | string, field: string): string {
+  const status = readFileSync(`/proc/${task}/status`, "latin1");
+  const value = status.match(new RegExp(`^${field}:\\s+(.*)$`, "m"))?.[1];
+  if (value === undefined) throw new Error(`/proc/${task}/status has no ${field}`);
+  return value;
+}

@@ -249,7 +249,7 @@ describe("AttachServer", () => {
     await until(heard, () => heard.clients === 0, "the client's leave");
   });
 
-  it("makes a socket of mode 0700 in place of an old one, whatever the umask and the path's length", () => {
+  it("makes a socket of mode 0700 in place of an old one, whatever the umask and the path's length", async () => {
     const deep = join(directory, "x".repeat(90), "y".repeat(90));
     mkdirSync(deep, { recursive: true });
     writeFileSync(join(deep, "attach"), "old");
@@ -259,19 +259,18 @@ describe("AttachServer", () => {
     const status = statSync(join(deep, "attach"));
     assert.ok(status.isSocket());
     assert.equal(status.mode & 0o777, 0o700);
-    server.removeSocket();
+    await server.finish(0);
     assert.equal(existsSync(join(deep, "attach")), false);
   });
 
-  it("makes a link to the bundle, one byte shorter where its path has exactly 107", () => {
+  it("makes a link to the bundle, one byte shorter where its path has exactly 107", async () => {
     for (const length of [106, 107, 108]) {
       const linkName = "l".repeat(length - directory.length - 1);
       const { server } = open({ fullAttach: false, linkName });
       const made = join(directory, linkName).slice(0, length === 107 ? 106 : undefined);
       assert.equal(readlinkSync(made), directory, `length ${length}`);
       server.removeLink();
-      server.removeSocket();
-      server.close();
+      await server.finish(0);
       assert.equal(lstatSync(made, { throwIfNoEntry: false }), undefined);
     }
   });

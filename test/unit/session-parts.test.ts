@@ -214,7 +214,7 @@ describe("exit files", () => {
 
 describe("StartupText", () => {
   it("holds back what comes, and remembers its end", () => {
-    const text = StartupText.create();
+    const text = StartupText.create(() => undefined);
     assert.equal(text.add(Buffer.from("one ")), true);
     assert.equal(text.add(Buffer.from("two")), true);
     assert.equal(text.tail.toString(), "one two");
@@ -226,7 +226,7 @@ describe("StartupText", () => {
   });
 
   it("is bounded, and keeps the end of what is longer", () => {
-    const text = StartupText.create();
+    const text = StartupText.create(() => undefined);
     let handedOn = 0;
     for (let i = 0; i < 2048; i++) {
       const piece = Buffer.alloc(1024, i & 0xff);
@@ -241,12 +241,26 @@ describe("StartupText", () => {
     text.close();
   });
 
+  it("makes a file when there is something to hold, and not before", () => {
+    const made: number[] = [];
+    const text = StartupText.create((fd) => made.push(fd));
+    assert.deepEqual(
+      [text.fd, text.size, text.held().length, text.tail.length],
+      [undefined, 0, 0, 0],
+    );
+    text.drop();
+    text.add(Buffer.from("one"));
+    text.add(Buffer.from("two"));
+    assert.deepEqual(made, [text.fd]);
+    text.close();
+  });
+
   it("is gone on with by the next conmond, but for what comes again", () => {
-    const text = StartupText.create();
+    const copies: number[] = [];
+    const text = StartupText.create((fd) => copies.push(sys.duplicate(fd), sys.duplicate(fd)));
     text.add(Buffer.from("one "));
     const { size } = text;
     text.add(Buffer.from("two"));
-    const copies = [sys.duplicate(text.fd), sys.duplicate(text.fd)];
     text.close();
     const whole = StartupText.adopt(copies[0] ?? -1, Number.POSITIVE_INFINITY);
     assert.deepEqual([String(whole.held()), String(whole.tail)], ["one two", "one two"]);
