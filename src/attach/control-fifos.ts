@@ -1,5 +1,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { failure } from "../faults/failure.ts";
+import { FaultLimit } from "../faults/fault-limit.ts";
 import * as sys from "../sys/mod.ts";
 import {
   type ControlRequest,
@@ -8,8 +10,6 @@ import {
   parseControlLine,
   parseWindowSizeLine,
 } from "./control-line.ts";
-import { failure } from "./failure.ts";
-import { FaultLimit } from "./fault-limit.ts";
 
 const FIFO_MODE = 0o660;
 

@@ -1,7 +1,7 @@
 /** The files by which callers learn that a container ran out of memory. */
 import { closeSync, constants, openSync } from "node:fs";
 import { join } from "node:path";
-import { failure } from "../attach/failure.ts";
+import { failure } from "../faults/failure.ts";
 
 /**
  * Makes an empty file `oom`, of mode 0644, in each of the directories; one that is there stays.
