@@ -1,16 +1,11 @@
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
+import { failure } from "../faults/failure.ts";
+import { MAX_SOCKET_PATH, O_PATH } from "../sockets/socket-path.ts";
 import * as sys from "../sys/mod.ts";
-import { failure } from "./failure.ts";
-
-/** The longest path, in bytes, that fits into a socket's address beside its final NUL. */
-const MAX_SOCKET_PATH = 107;
 
 const SOCKET_MODE = 0o700;
 const PENDING_CLIENTS = 128;
-
-/** Linux's number for what Node.js has no name for. */
-const O_PATH = 0o10000000;
 
 /** Where the attach socket of a bundle is. */
 export function attachSocketPath(bundle: string): string {
@@ -66,19 +61,6 @@ export function linkToBundle(link: string, bundle: string): void {
     replaceLink(link, bundle);
   } catch (cause) {
     throw failure(`Failed to make the link ${link} to the bundle`, cause);
-  }
-}
-
-/**
- * Removes a socket or link; one that is not there is no error.
- *
- * @throws Error that names the path and the reason.
- */
-export function removeName(path: string): void {
-  try {
-    fs.unlinkSync(path);
-  } catch (cause) {
-    if (!sys.isSystemError(cause, "ENOENT")) throw failure(`Failed to remove ${path}`, cause);
   }
 }
 

@@ -1,7 +1,10 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { failure } from "../faults/failure.ts";
+import { FaultLimit } from "../faults/fault-limit.ts";
+import { removeName } from "../sockets/socket-path.ts";
 import * as sys from "../sys/mod.ts";
-import { removeName, removeOld } from "./attach-socket.ts";
+import { removeOld } from "./attach-socket.ts";
 import {
   type ControlRequest,
   LineAssembler,
@@ -9,8 +12,6 @@ import {
   parseControlLine,
   parseWindowSizeLine,
 } from "./control-line.ts";
-import { failure } from "./failure.ts";
-import { FaultLimit } from "./fault-limit.ts";
 
 const FIFO_MODE = 0o660;
 

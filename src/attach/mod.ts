@@ -10,7 +10,6 @@ export {
   ControlFifos,
   type ControlFifosOptions,
 } from "./control-fifos.ts";
-export { FaultLimit } from "./fault-limit.ts";
 export {
   MAX_PACKET_DATA,
   MAX_PACKET_SIZE,

@@ -1,16 +1,16 @@
 import { tmpdir } from "node:os";
+import { FaultLimit } from "../faults/fault-limit.ts";
 import { Listener } from "../sockets/listener.ts";
+import { removeName } from "../sockets/socket-path.ts";
 import * as sys from "../sys/mod.ts";
 import {
   attachLinkPath,
   attachSocketPath,
   linkToBundle,
   openAttachSocket,
-  removeName,
 } from "./attach-socket.ts";
 import type { BacklogSettings } from "./backlog.ts";
 import { AttachClient } from "./client.ts";
-import { FaultLimit } from "./fault-limit.ts";
 import { fillPacket, MAX_PACKET_DATA, MAX_PACKET_SIZE, type OutputStream } from "./packet.ts";
 
 const MEBIBYTE = 1024 * 1024;

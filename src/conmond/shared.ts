@@ -1,7 +1,7 @@
 /** A conmond that serves all shims of one user. */
 import { mkdirSync, rmSync, unlinkSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { FaultLimit } from "../attach/mod.ts";
+import { FaultLimit } from "../faults/fault-limit.ts";
 import { prepareTransits } from "../session/transit.ts";
 import { Listener } from "../sockets/listener.ts";
 import * as sys from "../sys/mod.ts";

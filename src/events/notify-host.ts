@@ -1,6 +1,6 @@
-import { failure } from "../attach/failure.ts";
+import { failure } from "../faults/failure.ts";
+import { withShortPath } from "../sockets/socket-path.ts";
 import * as sys from "../sys/mod.ts";
-import { withShortPath } from "./notify-socket.ts";
 
 /**
  * The host's sd-notify socket. It may go, come back, or be full at any time. One message at a time is

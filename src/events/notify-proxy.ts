@@ -1,5 +1,5 @@
-import { failure } from "../attach/failure.ts";
-import { FaultLimit } from "../attach/fault-limit.ts";
+import { failure } from "../faults/failure.ts";
+import { FaultLimit } from "../faults/fault-limit.ts";
 import * as sys from "../sys/mod.ts";
 import { linesForHost } from "./notify-filter.ts";
 import { NotifyHost } from "./notify-host.ts";

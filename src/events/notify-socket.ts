@@ -1,18 +1,12 @@
 /** The socket in the bundle to which a container sends its sd-notify messages. */
 import * as fs from "node:fs";
-import { basename, dirname, join } from "node:path";
-import { removeName } from "../attach/attach-socket.ts";
-import { failure } from "../attach/failure.ts";
+import { dirname, join } from "node:path";
+import { failure } from "../faults/failure.ts";
+import { removeName, withShortPath } from "../sockets/socket-path.ts";
 import * as sys from "../sys/mod.ts";
-
-/** The longest path, in bytes, that fits into a socket's address beside its final NUL. */
-const MAX_SOCKET_PATH = 107;
 
 /** Whoever the container's processes run as may send. */
 const SOCKET_MODE = 0o777;
-
-/** Linux's number for what Node.js has no name for. */
-const O_PATH = 0o10000000;
 
 /** Where the socket is; its directory is what gets mounted into the container. */
 export function notifySocketPath(bundle: string): string {
@@ -62,21 +56,4 @@ function bindForAll(fd: number, path: string): void {
  */
 export function removeNotifySocket(bundle: string): void {
   removeName(notifySocketPath(bundle));
-}
-
-/**
- * Calls `use` with a name for `path` that fits into a socket's address: the path itself, be it an
- * abstract name, or one through its directory's descriptor.
- */
-export function withShortPath(path: string, use: (short: string) => void): void {
-  if (path.startsWith("@") || Buffer.byteLength(path) <= MAX_SOCKET_PATH) {
-    use(path);
-    return;
-  }
-  const directory = fs.openSync(dirname(path), O_PATH | fs.constants.O_DIRECTORY);
-  try {
-    use(`/proc/self/fd/${directory}/${basename(path)}`);
-  } finally {
-    fs.closeSync(directory);
-  }
 }

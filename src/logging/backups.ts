@@ -16,7 +16,7 @@ import { CompressionTurns } from "./compression-turns.ts";
 import { removeInThread } from "./dropped-file.ts";
 import { describe } from "./log-file.ts";
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = fs.constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 const COMPRESSED = ".gz";
 const UNFINISHED = ".gz.tmp";
 /** As many digits as the largest number of backups has. */
@@ -152,10 +152,12 @@ export class Backups {
     const unfinished = `${path}${UNFINISHED}`;
     // Loaded when they are needed: conmond has to start fast.
     const { open } = await import("node:fs/promises");
-    const source = await open(path, O_RDONLY | O_NOFOLLOW);
+    // Non-blocking, so that a fifo of that name does not take a thread away for ever.
+    const source = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     let target: FileHandle | undefined;
     try {
       if (this.#abort.signal.aborted) return;
+      if (!fs.fstatSync(source.fd).isFile()) throw new Error(`${path} is no regular file`);
       fs.rmSync(unfinished, { force: true });
       this.#unfinished = unfinished;
       // Without a wait in between, so that a close() finds either nothing or the whole truth.

@@ -1,13 +1,6 @@
-/** Reading what the container writes: one stream, one pipe. */
+/** Reading what the container writes. */
 import type { StreamName } from "../logging/sink.ts";
 import * as sys from "../sys/mod.ts";
-import { fairReadSize } from "./fair-turn.ts";
-
-/** What a pipe holds when it is new, in bytes. */
-const PIPE_SIZE = 65536;
-
-/** What a busy one is made to hold: as much as anybody may ask for (/proc/sys/fs/pipe-max-size). */
-const BUSY_PIPE_SIZE = 1024 * 1024;
 
 export interface OutputEvents {
   /**
@@ -23,33 +16,24 @@ export interface OutputEvents {
   onEnd(stream: StreamName, error?: Error): void;
 }
 
-/** Something that the container's output is read from. */
-export interface Output {
-  readonly name: StreamName;
-  start(): void;
-  /** Reads nothing until the next `start()`: the container waits when there is no more room. */
-  pause(): void;
-  /** Takes what is there at this moment, and no more. */
-  drain(): void;
-  close(): void;
-}
-
-/** Owns our end of one of the container's output pipes. */
-export class OutputStream implements Output {
+/** Something that the container's output is read from. Owns its descriptor. */
+export abstract class Output {
   readonly name: StreamName;
   readonly fd: number;
-  readonly #events: OutputEvents;
+  protected readonly events: OutputEvents;
   readonly #readiness: sys.Readiness;
   #closed = false;
-  /** Nothing has been done yet about how much the pipe holds. */
-  #small = true;
 
-  /** `fd` is non-blocking; nothing is read before {@link start}. */
+  /** `fd` becomes non-blocking; nothing is read before {@link start}. */
   constructor(name: StreamName, fd: number, events: OutputEvents) {
     this.name = name;
     this.fd = fd;
-    this.#events = events;
-    this.#readiness = new sys.Readiness(fd, () => this.#read());
+    this.events = events;
+    this.#readiness = new sys.Readiness(fd, () => this.#read(this.mostPerTurn()));
+  }
+
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** Begins to read, or goes on after a {@link pause}. */
@@ -57,14 +41,14 @@ export class OutputStream implements Output {
     if (!this.#closed) this.#readiness.watch(sys.READABLE);
   }
 
+  /** Reads nothing until the next `start()`: the container waits when there is no more room. */
   pause(): void {
     if (!this.#closed) this.#readiness.watch(0);
   }
 
-  /** Somebody may hold the other end open and write for ever: hence no more than is there now. */
+  /** Takes what is there at this moment. Somebody may write for ever: hence no more than that. */
   drain(): void {
-    if (this.#closed) return;
-    for (let left = sys.bytesReadable(this.fd); left > 0 && !this.#closed; ) {
+    for (let left = this.#closed ? 0 : this.mostToDrain(); left > 0 && !this.#closed; ) {
       const count = this.#read(left);
       if (count <= 0) return;
       left -= count;
@@ -78,36 +62,25 @@ export class OutputStream implements Output {
     sys.close(this.fd);
   }
 
-  /**
-   * The pipe was full: the container writes faster than we read, and with more room both wait less
-   * for each other. Pipes that are never full keep their size, and the kernel its memory.
-   */
-  #enlarge(): void {
-    this.#small = false;
-    try {
-      if (!this.#closed) sys.setPipeSize(this.fd, BUSY_PIPE_SIZE);
-      this.#events.onBusy();
-    } catch {
-      // The user has too much in pipes already, or the limit is lower here: it works as it is.
-    }
-  }
+  /** Bytes to be read in one turn of the event loop. */
+  protected abstract mostPerTurn(): number;
+  /** At least the bytes that there are at this moment. */
+  protected abstract mostToDrain(): number;
+  /** So many bytes have been read; 0: there is no writer. */
+  protected abstract onRead(count: number): void;
+  /** It cannot be read. Nothing happens any more once it is closed. */
+  protected abstract onFailed(error: Error): void;
 
-  /** One read per turn: sessions that write much take turns with all others. */
-  #read(most = fairReadSize()): number {
+  #read(most: number): number {
     if (this.#closed) return 0;
     let count: number;
     try {
-      count = this.#events.read(this.name, this.fd, most);
+      count = this.events.read(this.name, this.fd, most);
     } catch (error) {
-      this.close();
-      this.#events.onEnd(this.name, error as Error);
+      this.onFailed(error as Error);
       return 0;
     }
-    if (count === 0) {
-      this.close();
-      this.#events.onEnd(this.name);
-    }
-    if (this.#small && count === PIPE_SIZE) this.#enlarge();
+    this.onRead(count);
     return count;
   }
 }

@@ -1,6 +1,6 @@
 /** The container's terminal, seen from its master: output, and the window's size. */
 import * as sys from "../sys/mod.ts";
-import type { Output, OutputEvents } from "./output.ts";
+import { Output, type OutputEvents } from "./output.ts";
 import { READ_SIZE } from "./transit.ts";
 
 /**
@@ -12,71 +12,50 @@ const HANG_UP_PAUSE_MS = 100;
 /** More than the kernel buffers for a terminal, in bytes. */
 const DRAIN_MAX = 8 * READ_SIZE;
 
-/** Owns the master of a terminal. All output counts as stdout. */
-export class Terminal implements Output {
-  readonly name = "stdout";
-  readonly #fd: number;
-  readonly #events: OutputEvents;
-  readonly #readiness: sys.Readiness;
+/** The master of a terminal. All output counts as stdout. */
+export class Terminal extends Output {
   #nextLook: NodeJS.Timeout | undefined;
-  #closed = false;
 
   /** Takes over the master, which becomes non-blocking; nothing is read before {@link start}. */
   constructor(master: number, events: OutputEvents) {
-    this.#fd = master;
-    this.#events = events;
-    this.#readiness = new sys.Readiness(master, () => this.#read(READ_SIZE));
+    super("stdout", master, events);
   }
 
-  start(): void {
-    if (!this.#closed) this.#readiness.watch(sys.READABLE);
-  }
-
-  pause(): void {
+  override pause(): void {
     clearTimeout(this.#nextLook);
-    if (!this.#closed) this.#readiness.watch(0);
+    super.pause();
+  }
+
+  override close(): void {
+    clearTimeout(this.#nextLook);
+    super.close();
   }
 
   /** Sets the size in characters; the foreground process group gets a SIGWINCH if it changed. */
   resize(rows: number, columns: number): void {
-    if (!this.#closed) sys.setWindowSize(this.#fd, rows, columns);
+    if (!this.closed) sys.setWindowSize(this.fd, rows, columns);
   }
 
-  /**
-   * What is left until all that have it open are gone, or until there is nothing just now. Somebody
-   * may have it open and write for ever, hence the limit.
-   */
-  drain(): void {
-    for (let left = DRAIN_MAX; left > 0 && !this.#closed; ) {
-      const count = this.#read(left);
-      if (count <= 0) return;
-      left -= count;
+  protected mostPerTurn(): number {
+    return READ_SIZE;
+  }
+
+  /** The kernel does not say how much there is. */
+  protected mostToDrain(): number {
+    return DRAIN_MAX;
+  }
+
+  protected onRead(count: number): void {
+    if (count === 0) this.#hungUp();
+  }
+
+  protected onFailed(error: Error): void {
+    if (sys.isSystemError(error, "EIO")) {
+      this.#hungUp();
+      return;
     }
-  }
-
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    clearTimeout(this.#nextLook);
-    this.#readiness.close();
-    sys.close(this.#fd);
-  }
-
-  #read(most: number): number {
-    if (this.#closed) return 0;
-    try {
-      const count = this.#events.read(this.name, this.#fd, most);
-      if (count === 0) this.#hungUp();
-      return count;
-    } catch (error) {
-      if (sys.isSystemError(error, "EIO")) {
-        this.#hungUp();
-      } else {
-        this.close();
-        this.#events.onEnd(this.name, error as Error);
-      }
-      return 0;
-    }
+    this.close();
+    this.events.onEnd(this.name, error);
   }
 
   /** Nobody has it open, which may change: the container is not over before its process is. */

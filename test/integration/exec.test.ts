@@ -7,7 +7,7 @@ import { readOutput } from "../../src/logging/read/cri-records.ts";
 import { AttachClient } from "../support/attach-client.ts";
 import { type Bundle, makeBundle } from "../support/bundle.ts";
 import { startConmon } from "../support/conmon.ts";
-import { type ExecRun, startExec } from "../support/exec.ts";
+import { type ExecOptions, type ExecRun, startExec } from "../support/exec.ts";
 import { inBothModes, type Place } from "../support/modes.ts";
 import { eventually, privateConmond } from "../support/private-conmond.ts";
 import { socketsOf } from "../support/processes.ts";
@@ -25,6 +25,23 @@ async function runContainer({ scratch, shared }: Place): Promise<Bundle> {
   await run.created();
   await run.runtimeStart();
   return bundle;
+}
+
+/** Begins to execute a command that a client is attached to; it waits for a second word on the start pipe. */
+async function startAttached(
+  { scratch, shared }: Place,
+  container: Bundle,
+  options: ExecOptions,
+): Promise<ExecRun & { client: AttachClient }> {
+  const exec = startExec(scratch, container, {
+    ...{ withBundle: true, apiVersion: 1, startPipe: true, attachPipe: true },
+    arguments: ["--exec-attach", "--stdin"],
+    ...shared,
+    ...options,
+  });
+  exec.run.start?.allow();
+  assert.deepEqual(await exec.run.attach?.next(), { data: 0 });
+  return { ...exec, client: new AttachClient(scratch, join(exec.directory, "attach")) };
 }
 
 function outputOf({ run }: ExecRun, stream: "stdout" | "stderr" = "stdout"): string {
@@ -85,23 +102,12 @@ inBothModes("exec", skip, (prepare) => {
   });
 
   it("waits for the caller to attach before the runtime is started", async (t) => {
-    const { scratch, shared } = await prepare(t);
-    const bundle = makeBundle(scratch, { args: ["true"] });
-    const runtime = makeStandInRuntime(scratch, behaviours.runs("cat; exit 5"));
-    const { run, directory } = startExec(scratch, bundle, {
-      args: ["cat"],
-      runtime: runtime.path,
-      withBundle: true,
-      apiVersion: 1,
-      startPipe: true,
-      attachPipe: true,
-      arguments: ["--exec-attach", "--stdin"],
-      ...shared,
-    });
-    run.start?.allow();
-    assert.deepEqual(await run.attach?.next(), { data: 0 });
+    const place = await prepare(t);
+    const bundle = makeBundle(place.scratch, { args: ["true"] });
+    const runtime = makeStandInRuntime(place.scratch, behaviours.runs("cat; exit 5"));
+    const options = { args: ["cat"], runtime: runtime.path };
+    const { run, client } = await startAttached(place, bundle, options);
     assert.deepEqual(await run.left, { status: 0, signal: null });
-    const client = new AttachClient(scratch, join(directory, "attach"));
     // Early input, and early end of input, are not lost.
     client.send("early\n");
     client.end();
@@ -117,18 +123,8 @@ inBothModes("exec", skip, (prepare) => {
   it("gives an attached client all output and takes its input", async (t) => {
     const place = await prepare(t);
     const bundle = await runContainer(place);
-    const { run, directory } = startExec(place.scratch, bundle, {
-      args: ["sh", "-c", "cat; echo end >&2; exit 6"],
-      withBundle: true,
-      apiVersion: 1,
-      startPipe: true,
-      attachPipe: true,
-      arguments: ["--exec-attach", "--stdin"],
-      ...place.shared,
-    });
-    run.start?.allow();
-    await run.attach?.next();
-    const client = new AttachClient(place.scratch, join(directory, "attach"));
+    const args = ["sh", "-c", "cat; echo end >&2; exit 6"];
+    const { run, client } = await startAttached(place, bundle, { args });
     run.start?.allow();
     await run.created();
     const sent = "0123456789abcdef\n".repeat(MEBIBYTE / 17);
@@ -181,19 +177,10 @@ inBothModes("exec", skip, (prepare) => {
   it("gives a command a terminal, of the size that was asked for", async (t) => {
     const place = await prepare(t);
     const bundle = await runContainer(place);
-    const { run, directory } = startExec(place.scratch, bundle, {
+    const { run, directory, client } = await startAttached(place, bundle, {
       args: ["sh", "-c", "read -r line; stty size; echo got $line; exit 3"],
       terminal: true,
-      withBundle: true,
-      apiVersion: 1,
-      startPipe: true,
-      attachPipe: true,
-      arguments: ["--exec-attach", "--stdin"],
-      ...place.shared,
     });
-    run.start?.allow();
-    await run.attach?.next();
-    const client = new AttachClient(place.scratch, join(directory, "attach"));
     // Before there is a terminal.
     writeFileSync(join(directory, "ctl"), "1 33 77\n");
     run.start?.allow();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
@@ -105,6 +105,14 @@ test("what a crash has left is removed, and the plain form of a backup counts", 
   });
   make(3).tidy();
   assert.deepEqual(files(), { "0.log": "", "0.log.2": "b", "0.log.3.gz": "a" });
+});
+
+test("a fifo that has the name of a backup is not waited for", async () => {
+  execFileSync("mkfifo", [`${path}.1`]);
+  const { backups, done } = compressed(1);
+  backups(2).compress();
+  await assert.rejects(done, /Failed to compress a backup of .*0\.log\.1 is no regular file/);
+  fs.rmSync(`${path}.1`);
 });
 
 test("backups that are there already are compressed at the start", async () => {

@@ -9,7 +9,7 @@ import { Syslog } from "../../src/conmond/syslog.ts";
 import { writeAtomically, writeExitFiles } from "../../src/session/exit-report.ts";
 import { StandardInput } from "../../src/session/input.ts";
 import { Journal } from "../../src/session/journal.ts";
-import { OutputStream } from "../../src/session/output.ts";
+import { OutputStream } from "../../src/session/output-stream.ts";
 import { OwnMessages } from "../../src/session/own-messages.ts";
 import { StartupText } from "../../src/session/startup-text.ts";
 import * as sys from "../../src/sys/mod.ts";

@@ -58,7 +58,7 @@ export class LineJoiner {
       open.timestamp = timestamp;
       open.wanted = wanted;
     }
-    if (open.wanted) this.#append(lines, stream, open.timestamp, bytes, start, end);
+    if (open.wanted) this.#append(lines, stream, open.timestamp, bytes.subarray(start, end));
     if (!partial) this.#end(lines, stream, true);
   }
 
@@ -69,23 +69,16 @@ export class LineJoiner {
     }
   }
 
-  #append(
-    lines: LogLine[],
-    stream: StreamName,
-    timestamp: Timestamp,
-    bytes: Buffer,
-    start: number,
-    end: number,
-  ): void {
+  #append(lines: LogLine[], stream: StreamName, timestamp: Timestamp, text: Buffer): void {
     const open = this.#open[stream];
-    for (let from = start; from < end; ) {
+    for (let from = 0; from < text.length; ) {
       // Only when there is more: a line of just that length is no piece.
       if (open.length === this.#maxLine) {
         lines.push(lineOf(stream, timestamp, take(open), false));
       }
-      const count = Math.min(end - from, this.#maxLine - open.length);
+      const count = Math.min(text.length - from, this.#maxLine - open.length);
       makeRoom(open, count, this.#maxLine);
-      bytes.copy(open.bytes, open.length, from, from + count);
+      text.copy(open.bytes, open.length, from, from + count);
       open.length += count;
       from += count;
     }
