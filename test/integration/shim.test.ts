@@ -549,7 +549,11 @@ for (const [build, shim] of Object.entries(SHIMS)) {
         ["a second runtime", encodeSpawn("runtime", {}), 1],
         ["a message that is cut", Buffer.alloc(9000, 16), 0],
         // A pipe of the caller's that is in blocking mode might take it only in two steps.
-        ["a report longer than PIPE_BUF", encodeReport(SLOT.syncPipe, 5, Buffer.alloc(4097, 32)), 0],
+        [
+          "a report longer than PIPE_BUF",
+          encodeReport(SLOT.syncPipe, 5, Buffer.alloc(4097, 32)),
+          0,
+        ],
       ];
       for (const [what, bytes, descriptorCount] of violations) {
         const { session, descriptors, monitorPid, runtimePid } = await run("exec sleep 100");
