@@ -26,7 +26,7 @@ export class StartupText {
 
   private constructor(fd: number) {
     this.fd = fd;
-    this.#heldBytes = fstatSync(fd).size;
+    this.#heldBytes = Math.min(fstatSync(fd).size, HELD_MAX);
     this.#tail = this.held().subarray(-TAIL_MAX);
   }
 
@@ -69,7 +69,9 @@ export class StartupText {
   held(): Buffer {
     const held = Buffer.alloc(this.#heldBytes);
     for (let at = 0; at < held.length; ) {
-      at += readSync(this.fd, held, at, held.length - at, at);
+      const count = readSync(this.fd, held, at, held.length - at, at);
+      if (count === 0) throw new Error("what was held back of the start has become shorter");
+      at += count;
     }
     return held;
   }
