@@ -93,28 +93,31 @@ static char **conmond_environment(char **from, char **into, size_t room)
 }
 
 /* Beside the shim: bin/conmon goes with dist/conmond.cjs, or with lib/conmon-ts/conmond.cjs once installed. */
-static const char *find_bundle(char path[PATH_MAX])
+static void find_bundle(char path[PATH_MAX])
 {
 	static const char *const places[] = { "/../dist/conmond.cjs", "/../lib/conmon-ts/conmond.cjs" };
 	ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 64);
 	char *slash;
 
-	if (length < 0)
-		return NULL;
+	if (length < 0) {
+		complain("cannot find out where conmon is, and so conmond: cannot read", "/proc/self/exe", errno);
+		_exit(127);
+	}
 	path[length] = '\0';
 	slash = strrchr(path, '/');
 	for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
 		strcpy(slash, places[i]);
 		if (access(path, R_OK) == 0)
-			return path;
+			return;
 	}
-	return NULL;
+	complain("cannot find conmond.cjs beside", path, 0);
+	complain("run `npm run build` in the source tree, or install conmon-ts again", NULL, 0);
+	_exit(127);
 }
 
 static void run_conmond(struct shim *shim, int fd)
 {
 	char path[PATH_MAX], *environment[32];
-	const char *bundle = find_bundle(path);
 
 	/* Not the caller's terminal, not its signals, and none of its descriptors but stderr. */
 	setsid();
@@ -125,16 +128,12 @@ static void run_conmond(struct shim *shim, int fd)
 		_exit(127);
 	syscall(SYS_close_range, 4u, ~0u, 0);
 	sigprocmask(SIG_SETMASK, &shim->caller_mask, NULL);
-	if (!bundle) {
-		complain("cannot find conmond.cjs beside", path, 0);
-		complain("run `npm run build` in the source tree, or install conmon-ts again", NULL, 0);
-		_exit(127);
-	}
+	find_bundle(path);
 	static const char *const nodes[] = { CONMON_NODE, "/usr/bin/node", "/usr/local/bin/node" };
 	conmond_environment(shim->environ, environment, sizeof environment / sizeof *environment);
 	int error = 0;
 	for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
-		char *arguments[] = { (char *)nodes[i], (char *)bundle, "--private", NULL };
+		char *arguments[] = { (char *)nodes[i], path, "--private", NULL };
 		execve(nodes[i], arguments, environment);
 		if (i == 0)
 			error = errno;
@@ -382,7 +381,7 @@ void link_receive(struct shim *shim)
 	/* ECONNRESET is told once, before what the other end had sent, when it has ended without reading all of ours. */
 	if (length < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET))
 		return;
-	if (length <= 0) {
+	if (length < 0) {
 		link_lost(shim);
 		return;
 	}
@@ -391,6 +390,13 @@ void link_receive(struct shim *shim)
 			fd_count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 			memcpy(fds, CMSG_DATA(c), fd_count * sizeof(int));
 		}
+	/* The end; or an empty packet, which looks the same but for what may have come along. */
+	if (length == 0) {
+		for (size_t i = 0; i < fd_count; i++)
+			close(fds[i]);
+		link_lost(shim);
+		return;
+	}
 	/* A message that was cut is no message of this protocol. */
 	if (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
 		length = 0;

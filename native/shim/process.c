@@ -102,7 +102,7 @@ static char **child_arguments(int file)
 		errno = EINVAL;
 		child_fails("bad argument vector from conmond", NULL);
 	}
-	char **vector = child_memory((count + 1) * sizeof *vector);
+	char **vector = child_memory(((size_t)count + 1) * sizeof *vector);
 	char *at = text + sizeof count, *end = text + size;
 	for (uint32_t i = 0; i < count; i++) {
 		if (at >= end) {

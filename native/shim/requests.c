@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
@@ -172,7 +173,8 @@ static bool obey(struct shim *shim, uint32_t type, const unsigned char *message,
 		link_send(shim, &(struct msg_plain){ MSG_INHERITED_CLOSED }, sizeof(struct msg_plain), NULL, 0);
 		return true;
 	case MSG_REPORT:
-		if (length <= sizeof told)
+		/* A pipe in blocking mode that has room takes no more than that without waiting. */
+		if (length <= sizeof told || length > sizeof told + PIPE_BUF)
 			return false;
 		memcpy(&told, message, sizeof told);
 		if ((told.slot != SLOT_SYNC_PIPE && told.slot != SLOT_ATTACH_PIPE) || told.report >= REPORTS_MAX)

@@ -60,7 +60,13 @@ function resize(line: Uint8Array, rows: number, columns: number): ControlRequest
 
 function invalid(line: Uint8Array, reason: string): ControlRequest {
   // As JSON, so that control characters can do no harm where the reason is shown.
-  return { kind: "invalid", reason: `${JSON.stringify(Buffer.from(line).toString())} ${reason}` };
+  const shown = JSON.stringify(Buffer.from(line).toString());
+  // These it leaves as they are, although they are such to a terminal as well.
+  const harmless = shown.replace(
+    /[\u007f-\u009f]/g,
+    (found) => `\\u00${found.charCodeAt(0).toString(16)}`,
+  );
+  return { kind: "invalid", reason: `${harmless} ${reason}` };
 }
 
 /**

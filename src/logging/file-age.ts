@@ -11,7 +11,7 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 export class FileAge {
   readonly #limit: number;
   readonly #onDue: () => void;
-  #due: number | undefined;
+  #begun = false;
   #timer: NodeJS.Timeout | undefined;
 
   /**
@@ -25,9 +25,11 @@ export class FileAge {
 
   /** The file's first record is of that second (since 1970). Later ones change nothing. */
   begin(second: number): void {
-    if (this.#due !== undefined) return;
-    this.#due = (second + this.#limit) * 1000;
-    this.#wait(this.#due);
+    if (this.#begun) return;
+    this.#begun = true;
+    // A record from the future is one from before the clock was set back: it counts as one of now.
+    const age = Math.max(0, Date.now() / 1000 - second);
+    this.#wait(Math.ceil(Math.max(0, this.#limit - age) * 1000));
   }
 
   /** Begins anew with the present time. */
@@ -41,15 +43,14 @@ export class FileAge {
     // Of one that keeps nobody alive Node.js would keep its place in the order of times, until its time.
     this.#timer?.ref();
     clearTimeout(this.#timer);
-    this.#due = undefined;
+    this.#begun = false;
   }
 
-  /** By the wall clock, which may be set: so it is asked again when the time seems to have come. */
-  #wait(due: number): void {
-    const left = Math.ceil(due - Date.now());
-    const time = Math.min(Math.max(left, 0), LONGEST_TIMER);
+  /** So many milliseconds from now on, whatever becomes of the wall clock in the meantime. */
+  #wait(left: number): void {
+    const time = Math.min(left, LONGEST_TIMER);
     this.#timer = setTimeout(() => {
-      if (Date.now() < due) this.#wait(due);
+      if (left > time) this.#wait(left - time);
       else this.#onDue();
     }, time);
     // A log that is not closed keeps nobody alive.

@@ -10,8 +10,9 @@ const OFFSET = 29;
 const ZERO = 48;
 
 // RFC 3339 has four digits for the year. A day is left at both ends for the offset.
-const FIRST_SECOND = Date.UTC(1, 0, 2) / 1000;
-const LAST_SECOND = Date.UTC(9999, 11, 30) / 1000;
+// Not by Date.UTC(), which takes the year 1 for 1901.
+const FIRST_SECOND = Date.parse("0001-01-02T00:00:00Z") / 1000;
+const LAST_SECOND = Date.parse("9999-12-30T00:00:00Z") / 1000;
 
 /**
  * Keeps an RFC 3339 time in local time, with nine fraction digits and a numeric offset, in the

@@ -80,12 +80,13 @@ export class WaitingOutput {
   /** Resolves when nothing waits: it is written, or the time is over and it is dropped. */
   async flush(): Promise<void> {
     if (this.#size === 0) return;
-    const end = Date.now() + (this.#settings.lastPatience ?? LAST_PATIENCE);
+    // Not by the wall clock, which somebody may set back by a year just now.
+    const end = performance.now() + (this.#settings.lastPatience ?? LAST_PATIENCE);
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#pause = FIRST_PAUSE;
     while (!this.#writeAll()) {
-      const left = end - Date.now();
+      const left = end - performance.now();
       if (left <= 0) {
         this.drop();
         break;

@@ -30,6 +30,8 @@ const PIECE_AT = 24;
 const MARKS_AT = 32;
 const MARK_SIZE = 48;
 const CONSOLE_PATH_AT = 512;
+/** No path is longer, in bytes. */
+const CONSOLE_PATH_MAX = 4096;
 
 /** How many log files there is room for. */
 export const LOGS_MAX = 5;
@@ -45,7 +47,7 @@ const PIECES: readonly (Piece | undefined)[] = [undefined, "stdout", "stderr", "
 export class Journal {
   readonly fd: number;
   readonly #reached = new Set<Milestone>();
-  readonly #marks: LogMark[] = [];
+  readonly #marks: (LogMark | undefined)[] = [];
   readonly #mark = Buffer.alloc(MARK_SIZE);
   #piece: Piece | undefined;
   #startupSize = 0;
@@ -60,19 +62,26 @@ export class Journal {
     return new Journal(sys.memoryFile("conmon-journal"));
   }
 
-  /** Takes over the file of the conmond before. */
+  /**
+   * Takes over the file of the conmond before. What makes no sense in it counts as not written: so a file
+   * that is damaged costs what it would have told, and nothing else.
+   */
   static adopt(fd: number): Journal {
     const journal = new Journal(fd);
-    const bytes = Buffer.alloc(Math.max(CONSOLE_PATH_AT, fstatSync(fd).size));
+    const size = Math.min(fstatSync(fd).size, CONSOLE_PATH_AT + CONSOLE_PATH_MAX);
+    const bytes = Buffer.alloc(Math.max(CONSOLE_PATH_AT, size));
     readSync(fd, bytes, 0, bytes.length, 0);
     MILESTONES.forEach((milestone, index) => {
       if (bytes[index] === 1) journal.#reached.add(milestone);
     });
-    journal.#deadline = bytes.readDoubleLE(DEADLINE_AT) || undefined;
+    const deadline = bytes.readDoubleLE(DEADLINE_AT);
+    if (Number.isFinite(deadline) && deadline > 0) journal.#deadline = deadline;
     journal.#piece = PIECES[bytes[PIECE_AT] ?? 0];
-    journal.#startupSize = bytes.readDoubleLE(STARTUP_AT);
+    const startupSize = bytes.readDoubleLE(STARTUP_AT);
+    if (isSize(startupSize)) journal.#startupSize = startupSize;
     for (let log = 0; log < LOGS_MAX; log++) journal.#marks.push(readMark(bytes, log));
-    journal.#consolePath = bytes.toString("utf8", CONSOLE_PATH_AT);
+    const [consolePath = ""] = bytes.toString("utf8", CONSOLE_PATH_AT).split("\0", 1);
+    journal.#consolePath = consolePath;
     return journal;
   }
 
@@ -108,7 +117,7 @@ export class Journal {
     writeSync(this.fd, bytes, 0, bytes.length, STARTUP_AT);
   }
 
-  /** What the conmond before has recorded of a log file, 0 to {@link LOGS_MAX} - 1. */
+  /** What the conmond before has recorded of a log file, 0 to {@link LOGS_MAX} - 1; undefined: nothing. */
   markOf(log: number): LogMark | undefined {
     return this.#marks[log];
   }
@@ -150,13 +159,20 @@ export class Journal {
   }
 }
 
-function readMark(bytes: Buffer, log: number): LogMark {
+function readMark(bytes: Buffer, log: number): LogMark | undefined {
   const at = MARKS_AT + log * MARK_SIZE;
-  return {
+  const mark = {
     inode: bytes.readBigUInt64LE(at),
     size: bytes.readDoubleLE(at + 8),
     done: bytes.readDoubleLE(at + 16),
     allowance: bytes.readDoubleLE(at + 24),
     renewing: bytes[at + 32] === 1,
   };
+  const makesSense = isSize(mark.size) && isSize(mark.done) && mark.allowance >= 0;
+  return makesSense ? mark : undefined;
+}
+
+/** A number of bytes. */
+function isSize(number: number): boolean {
+  return Number.isSafeInteger(number) && number >= 0;
 }

@@ -28,7 +28,7 @@ export class StartupText {
   private constructor(fd: number | undefined, onMade: (fd: number) => void) {
     this.#fd = fd;
     this.#onMade = onMade;
-    this.#heldBytes = fd === undefined ? 0 : fstatSync(fd).size;
+    this.#heldBytes = fd === undefined ? 0 : Math.min(fstatSync(fd).size, HELD_MAX);
     this.#tail = this.held().subarray(-TAIL_MAX);
   }
 
@@ -79,7 +79,9 @@ export class StartupText {
     const held = Buffer.alloc(this.#heldBytes);
     if (this.#fd === undefined) return held;
     for (let at = 0; at < held.length; ) {
-      at += readSync(this.#fd, held, at, held.length - at, at);
+      const count = readSync(this.#fd, held, at, held.length - at, at);
+      if (count === 0) throw new Error("what was held back of the start has become shorter");
+      at += count;
     }
     return held;
   }

@@ -109,7 +109,12 @@ export function prepareTransits(): void {
 }
 
 function discard(pipe: number, count: number): void {
-  for (let left = count; left > 0; ) left -= sys.splice(pipe, theSink(), left);
+  for (let left = count; left > 0; ) {
+    const moved = sys.splice(pipe, theSink(), left);
+    // Somebody else has taken it, who should not: not a byte is waited for.
+    if (moved <= 0) throw new Error(`${left} of ${count} bytes in transit have gone`);
+    left -= moved;
+  }
 }
 
 function theSink(): number {

@@ -19,6 +19,9 @@ export interface ShimEvents {
   onLost(error?: Error): void;
 }
 
+/** More than the kernel lets any process have of arguments and environment (execve(2)), in bytes. */
+const CONTEXT_MAX = 8 * 1024 * 1024;
+
 /** The connection's buffer is shared: every message is handled before the next is received. */
 const packet = Buffer.alloc(messages.MESSAGE_MAX);
 
@@ -253,7 +256,9 @@ function bySlot(slots: readonly number[], descriptors: readonly number[]): Map<n
 function readContext(file: number | undefined): Context {
   if (file === undefined) throw new messages.ProtocolError("a hello without its context");
   try {
-    const bytes = Buffer.alloc(fstatSync(file).size);
+    const { size } = fstatSync(file);
+    if (size > CONTEXT_MAX) throw new messages.ProtocolError(`a context of ${size} bytes`);
+    const bytes = Buffer.alloc(size);
     for (let at = 0; at < bytes.length; ) {
       const count = readSync(file, bytes, at, bytes.length - at, at);
       if (count === 0) throw new messages.ProtocolError("the shim's context became shorter");

@@ -187,7 +187,13 @@ function readReport(fields: FieldReader): ProcessReport {
 function readSlots(fields: FieldReader, most: number): number[] {
   const count = fields.unsigned();
   if (count > most) throw new ProtocolError(`${count} slots in one message`);
-  return Array.from({ length: count }, () => fields.unsigned());
+  return distinct(Array.from({ length: count }, () => fields.unsigned()));
+}
+
+/** Of two descriptors for one slot, one would be nobody's. */
+function distinct(slots: number[]): number[] {
+  if (new Set(slots).size === slots.length && !slots.includes(0)) return slots;
+  throw new ProtocolError(`the slots of a message are not distinct: ${slots.join(", ")}`);
 }
 
 function readHello(fields: FieldReader): Hello {
@@ -219,6 +225,15 @@ function readHello(fields: FieldReader): Hello {
   return hello;
 }
 
+function readSignal(fields: FieldReader): ShimMessage {
+  const [signal, forwardedTo] = [fields.signed(), fields.unsigned()];
+  return {
+    type: "signal",
+    signal,
+    forwardedTo: forwardedTo === 0 ? undefined : role(forwardedTo),
+  };
+}
+
 function readSpawned(fields: FieldReader, descriptorCount: number): ShimMessage {
   const [who, pid] = [role(fields.unsigned()), fields.signed()];
   const count = fields.unsigned();
@@ -226,7 +241,7 @@ function readSpawned(fields: FieldReader, descriptorCount: number): ShimMessage 
   if (count > 3 || count !== descriptorCount) {
     throw new ProtocolError(`${descriptorCount} descriptors came for ${count} slots`);
   }
-  return { type: "spawned", role: who, pid, slots: all.slice(0, count) };
+  return { type: "spawned", role: who, pid, slots: distinct(all.slice(0, count)) };
 }
 
 /**
@@ -277,7 +292,7 @@ function readMessage(type: number, fields: FieldReader, descriptorCount: number)
       return { type: "exited", role: who, pid, ending: ending(state, status) };
     }
     case 5:
-      return { type: "signal", signal: fields.signed(), forwardedTo: ROLES[fields.unsigned()] };
+      return readSignal(fields);
     case 6:
       return { type: "inherited-closed" };
     case 7:

@@ -17,6 +17,7 @@ import { flagSpellings, OPTION_TABLE } from "../../src/session/option-table.ts";
 import {
   encodeDrop,
   encodeKeep,
+  encodeReport,
   encodeSpawn,
   encodeWatch,
   REQUEST,
@@ -543,6 +544,7 @@ for (const [build, shim] of Object.entries(SHIMS)) {
 
     it("gives up a conmond that breaks the protocol, and does nothing of what it asked", async () => {
       const violations: [string, Buffer, number][] = [
+        ["an empty packet", Buffer.alloc(0), 1],
         ["an empty type", Buffer.from([1, 2]), 0],
         ["an unknown type", Buffer.from([99, 0, 0, 0]), 0],
         ["a message that is too short", encodeWatch(5).subarray(0, 6), 0],
@@ -557,6 +559,12 @@ for (const [build, shim] of Object.entries(SHIMS)) {
         ["an empty slot", encodeDrop(SLOT.free + 3), 0],
         ["a second runtime", encodeSpawn("runtime", {}), 1],
         ["a message that is cut", Buffer.alloc(9000, 16), 0],
+        // A pipe of the caller's that is in blocking mode might take it only in two steps.
+        [
+          "a report longer than PIPE_BUF",
+          encodeReport(SLOT.syncPipe, 5, Buffer.alloc(4097, 32)),
+          0,
+        ],
       ];
       for (const [what, bytes, descriptorCount] of violations) {
         const { session, descriptors, monitorPid, runtimePid } = await run("exec sleep 100");

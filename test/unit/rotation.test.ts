@@ -155,12 +155,34 @@ test("the age counts from the first record that is there at the start", (t) => {
   assert.equal(next.counters.rotations, 1);
 });
 
+test("the age counts on when the clock is set, and from now on for a record of the future", (t) => {
+  let now = 1_700_000_000_000;
+  mock.timers.enable({ apis: ["setTimeout"] });
+  t.after(() => mock.timers.reset());
+  t.mock.method(Date, "now", () => now);
+  const { sink } = make(makeScratch(t), { rotate: true, maxFiles: 9, maxAge: 60 });
+  for (const jump of [-365 * 86_400_000, 365 * 86_400_000]) {
+    const { rotations } = sink.counters;
+    print(sink, "a\n", now / 1000);
+    now += jump;
+    mock.timers.tick(59_000);
+    assert.equal(sink.counters.rotations, rotations);
+    mock.timers.tick(1000);
+    assert.equal(sink.counters.rotations, rotations + 1);
+  }
+  print(sink, "b\n", now / 1000 + 86_400);
+  mock.timers.tick(60_000);
+  assert.equal(sink.counters.rotations, 3);
+});
+
 test("an age of years is no timer that runs at once", (t) => {
   mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_700_000_000_000 });
   t.after(() => mock.timers.reset());
   const { sink } = make(makeScratch(t), { maxAge: 40 * 86_400 });
   print(sink, "a\n");
-  mock.timers.tick(39 * 86_400_000);
+  // The longest that Node.js has is about 25 days; what a timer sets counts from the end of a tick.
+  mock.timers.tick(2 ** 31 - 1);
+  mock.timers.tick(39 * 86_400_000 - (2 ** 31 - 1));
   assert.equal(sink.counters.rotations, 0);
   mock.timers.tick(86_400_000);
   assert.equal(sink.counters.rotations, 1);

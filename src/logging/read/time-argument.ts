@@ -62,5 +62,7 @@ function parseDuration(text: string, now: WallClock): WallClock | undefined {
   const nanoseconds = BigInt(now.seconds) * 1_000_000_000n + BigInt(now.nanoseconds) - total;
   // BigInt division goes towards zero, but nanoseconds are never negative.
   const rest = ((nanoseconds % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
-  return { seconds: Number((nanoseconds - rest) / 1_000_000_000n), nanoseconds: Number(rest) };
+  const seconds = Number((nanoseconds - rest) / 1_000_000_000n);
+  // Longer ago than can be told exactly, which nobody means.
+  return Number.isSafeInteger(seconds) ? { seconds, nanoseconds: Number(rest) } : undefined;
 }
