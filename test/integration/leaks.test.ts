@@ -20,7 +20,7 @@ const WARM_UP = 60;
 /** What may come to memory in the course of the sessions, in bytes: garbage that is not collected yet. */
 const GARBAGE = 16 * 1024 * 1024;
 
-/** Fewer than can wait to be accepted. */
+/** Fewer than a session may have. */
 const CLIENTS_AT_ONCE = 50;
 
 type Kind = Partial<SeriesOptions>;
@@ -112,14 +112,27 @@ describe("a conmond that has served many sessions", { skip: unlessRootWith() }, 
     const probed = await ProbedConmond.start(scratch);
     const series = await startIdle(scratch, probed.conmond.socket, 1);
     const { length } = openFilesOf(probed.conmond.pid);
+    const opened = (): number => openFilesOf(probed.conmond.pid).length - length;
     const comeAndGo = async (clients: number): Promise<void> => {
-      for (let i = 0; i < clients; i++) {
-        const client = new AttachClient(scratch, series.path(0, "attach"));
-        client.send("hello\n");
-        client.end();
-        client.close();
-        if (i % CLIENTS_AT_ONCE > 0 && i < clients - 1) continue;
-        await waitUntilGone(() => openFilesOf(probed.conmond.pid).slice(length));
+      for (let left = clients; left > 0; left -= CLIENTS_AT_ONCE) {
+        const some = Math.min(left, CLIENTS_AT_ONCE);
+        const there = Array.from(
+          { length: some },
+          () => new AttachClient(scratch, series.path(0, "attach")),
+        );
+        assert.deepEqual(
+          await waitUntilGone(() => Array(Math.max(0, some - opened())).fill("client")),
+          [],
+        );
+        for (const client of there) {
+          client.send("hello\n");
+          client.end();
+          client.close();
+        }
+        assert.deepEqual(
+          await waitUntilGone(() => Array(Math.max(0, opened())).fill("client")),
+          [],
+        );
       }
     };
     await comeAndGo(WARM_UP);
