@@ -17,11 +17,15 @@ import { KeptLog } from "./kept-log.ts";
 import { openSinks, sinksOpened } from "./open-sinks.ts";
 import { type Output, type OutputEvents, OutputStream } from "./output.ts";
 import type { OwnMessages } from "./own-messages.ts";
+import { within } from "./patience.ts";
 import { StartupText } from "./startup-text.ts";
 import { emptyTransit, Transit } from "./transit.ts";
 
 /** How long attached clients that read slowly are given for the rest, in milliseconds. */
 const CLIENT_GRACE_MS = 10_000;
+
+/** How long they hold up a session that goes to another conmond, in milliseconds. */
+const CLIENT_SETTLE_MS = 1000;
 
 /** Everything that a stream of this container passes through. */
 export class ContainerIo {
@@ -40,6 +44,9 @@ export class ContainerIo {
   #fifos: ControlFifos | undefined;
   #startup: StartupText | undefined;
   #transit: Transit | undefined;
+  /** Nothing is read any more: see {@link settle}. */
+  #settling = false;
+  #onRelieved: (() => void) | undefined;
 
   /**
    * @param inherited what a hello brought, by slot; what the logs need is taken out of it
@@ -208,6 +215,52 @@ export class ContainerIo {
 
   removeLink(): void {
     this.#attach?.removeLink();
+  }
+
+  /**
+   * Reads no more, from the container and from clients, and waits until what was read before is where it
+   * belongs: in the logs, with clients that read, in the container's stdin. Then the session can be closed and
+   * another conmond goes on. What has not arrived after so many milliseconds is lost, as when conmond is killed.
+   */
+  async settle(milliseconds: number): Promise<void> {
+    this.#settling = true;
+    this.#terminal?.pause();
+    for (const output of this.#outputs) output.pause();
+    this.#completeCharacters();
+    this.#attach?.pauseInput();
+    const clients = Promise.all([this.#attach?.delivered(), this.#input?.drained()]);
+    await Promise.all([
+      within(this.#settleLogs(), milliseconds),
+      // Nobody reads the container's output meanwhile, and it is not to wait long for a client.
+      within(clients, Math.min(milliseconds, CLIENT_SETTLE_MS)),
+    ]);
+    const late = this.#attach?.pendingBytes ?? 0;
+    if (late > 0) {
+      this.#messages.warn(`Attached clients that read slowly lose ${late} bytes of output`);
+    }
+  }
+
+  async #settleLogs(): Promise<void> {
+    // A log that can be waited for loses nothing; a flush alone gives up after a while.
+    await new Promise<void>((resolve) => {
+      this.#onRelieved = resolve;
+      this.#readOn();
+    });
+    // An unfinished line is sent as a piece of one by those that hold it. Files have it already.
+    for (const sink of this.#sinks) {
+      if (sink.name !== "plugin" && sink.name !== "journald") continue;
+      sink.end("stdout");
+      sink.end("stderr");
+    }
+    await Promise.all(this.#sinks.map((sink) => sink.flush()));
+  }
+
+  /** Json-file holds the beginning of a character, of which the rest is on its way: three bytes at the most. */
+  #completeCharacters(): void {
+    const isCut = (sink: Sink) => sink.name === "json-file" && sink.counters.pendingBytes > 0;
+    for (const output of this.#outputs) {
+      for (let n = 0; n < 3 && this.#sinks.some(isCut); n++) if (!output.take(1)) break;
+    }
   }
 
   /** Closes what is left open, and leaves what has a name to the conmond that comes next. */
@@ -437,6 +490,10 @@ export class ContainerIo {
 
   /** Goes on when the slowest log has caught up, or is not waited for any longer. */
   #readOn(): void {
+    if (this.#settling) {
+      if (!this.#sinks.some((sink) => sink.behind)) this.#onRelieved?.();
+      return;
+    }
     if (this.#isBehind()) return;
     this.#terminal?.start();
     for (const output of this.#outputs) output.start();

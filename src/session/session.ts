@@ -33,6 +33,7 @@ import { writeAtomically, writeExitFiles } from "./exit-report.ts";
 import type { Build } from "./help.ts";
 import { Journal } from "./journal.ts";
 import type { OwnMessages } from "./own-messages.ts";
+import { within } from "./patience.ts";
 import { readPid } from "./pidfile.ts";
 import { runtimeCommand } from "./runtime-command.ts";
 import { StartGate } from "./start-gate.ts";
@@ -86,6 +87,10 @@ export class Session implements ShimEvents {
   /** Of the shim; known from its hello on. */
   #shimPid = 0;
   #closed = false;
+  /** When that is to be done at the latest, by `performance.now()`. */
+  #handOnBy = 0;
+  /** The session is to go to another conmond: `wanted` until it can, `under-way` once it is being emptied. */
+  #handingOn: "no" | "wanted" | "under-way" = "no";
 
   constructor(settings: SessionSettings) {
     this.#settings = settings;
@@ -166,6 +171,7 @@ export class Session implements ShimEvents {
     this.#connection.release(this.#isPassthrough());
     this.#messages.callerLeft();
     this.#start(descriptors);
+    if (this.#handingOn === "wanted") this.#handOn();
   }
 
   /** Undefined: `--help` or `--version` has been answered, or the shim turned away. */
@@ -272,10 +278,10 @@ export class Session implements ShimEvents {
   onSpawned(role: Role, _pid: number, descriptors: Map<number, number>): void {
     this.#guard(() => {
       if (role === "runtime") this.#io?.connect(descriptors, true);
-      for (const fd of descriptors.values()) sys.close(fd);
       // It came while the request to start was on its way.
       if (role === "runtime") this.#passHeldSignal("runtime");
     });
+    for (const fd of descriptors.values()) sys.close(fd);
   }
 
   onFailed(request: number, errno: number, text: string): void {
@@ -454,6 +460,7 @@ export class Session implements ShimEvents {
   #leaveAfterExitCommand(status: number): void {
     this.#phase = "leaving";
     this.#status = status;
+    if (this.#handingOn === "wanted") this.#handOn();
     const { exitCommand, exitDelaySeconds } = this.#knownOptions();
     if (exitCommand === undefined) {
       this.#leaveWhenDetached(status);
@@ -480,6 +487,33 @@ export class Session implements ShimEvents {
   #leave(status: number): void {
     this.#connection.exit(status);
     this.#close();
+  }
+
+  // ---- another conmond comes after ----
+
+  /**
+   * Lets another conmond go on, which the shim is going to look for, as soon as what has been read from the
+   * container is where it belongs, or after so many milliseconds. Not before the caller has been let go, nor
+   * in the middle of telling the end; then it is over by itself, or this is done later.
+   */
+  handOn(milliseconds: number): void {
+    if (this.#closed || this.#handingOn !== "no") return;
+    this.#handingOn = "wanted";
+    this.#handOnBy = performance.now() + milliseconds;
+    if (this.#phase !== "checking" && this.#phase !== "ending") this.#handOn();
+  }
+
+  #handOn(): void {
+    this.#handingOn = "under-way";
+    const left = Math.max(0, this.#handOnBy - performance.now());
+    const settled =
+      this.#phase === "leaving"
+        ? within(this.#clientsDetached, left)
+        : (this.#io?.settle(left) ?? Promise.resolve());
+    this.#after(settled, () => {
+      if (!this.#closed) this.#messages.info("Handing the session on");
+      this.#close();
+    });
   }
 
   // ---- another conmond went before ----
@@ -530,6 +564,8 @@ export class Session implements ShimEvents {
     for (const slot of descriptors.keys()) {
       if (slot >= DEPOSIT.firstClient) this.#connection.drop(slot);
     }
+    // The shim waits for a word, and there may be no other for a long time; this one changes nothing.
+    this.#connection.watch(0);
     if (exitCommand.state === "ended") this.#exitCommandEnded(exitStatus(exitCommand.ending));
   }
 
@@ -562,6 +598,8 @@ export class Session implements ShimEvents {
 
   /** An error that nobody expected ends this session only: the shim goes on with another conmond. */
   #guard(event: () => void): void {
+    // Whoever goes on learns of it from the next hello.
+    if (this.#handingOn === "under-way") return;
     try {
       event();
     } catch (error) {

@@ -53,6 +53,10 @@ export class Terminal implements Output {
     }
   }
 
+  take(bytes: number): boolean {
+    return this.#read(bytes) > 0;
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

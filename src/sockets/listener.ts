@@ -20,6 +20,11 @@ export interface ListenerEvents {
   onConnection(fd: number): void;
   /** `kind` is one of a few fixed names. */
   onFault(kind: string, error: Error): void;
+  /**
+   * There is no descriptor left for a connection that waits. True: one has been made free, and is used at once;
+   * by default the connection waits.
+   */
+  onExhausted?(): boolean;
 }
 
 /**
@@ -47,6 +52,18 @@ export class Listener {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#readiness.watch(sys.READABLE);
+  }
+
+  /** Accepts nobody until `resume()`; who connects waits. */
+  pause(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (!this.#closed) this.#readiness.watch(0);
+  }
+
+  /** Goes on after a `pause()`. */
+  resume(): void {
+    if (!this.#closed) this.#readiness.watch(sys.READABLE);
   }
 
   /** Accepts those that are waiting now, without waiting for the event loop to tell of them. */
@@ -92,14 +109,15 @@ export class Listener {
     } catch (cause) {
       // Whoever connected has left again; if there is another one, the next event tells.
       if (sys.isSystemError(cause, "ECONNABORTED")) return undefined;
-      this.#pause(cause as Error);
+      const exhausted = EXHAUSTED.some((code) => sys.isSystemError(cause, code));
+      if (exhausted && this.#events.onExhausted?.() === true) return this.#accept();
+      this.#stop(cause as Error, exhausted);
       return undefined;
     }
   }
 
-  #pause(cause: Error): void {
+  #stop(cause: Error, exhausted: boolean): void {
     this.#readiness.watch(0);
-    const exhausted = EXHAUSTED.some((code) => sys.isSystemError(cause, code));
     const { client } = this.#events;
     const outlook = exhausted ? "trying again" : `no ${client} can connect any more`;
     const error = new Error(

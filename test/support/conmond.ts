@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import type { ProcessEnd } from "./conmon.ts";
 import { conmondProgram, programPath } from "./programs.ts";
 import type { Scratch } from "./scratch.ts";
 import { appears, inTime, PATIENCE } from "./waiting.ts";
@@ -15,16 +17,34 @@ export interface Conmond {
   log(): string;
   /** Resolves when its log holds the text. */
   logged(text: string): Promise<void>;
+  /** How it has ended. */
+  readonly ended: Promise<ProcessEnd>;
   /** Sends a signal and waits for the end. */
   stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+/** How a shared conmond is to be started. */
+export interface ConmondOptions {
+  readonly arguments?: readonly string[];
+  /** Its limit of descriptors. */
+  readonly openFiles?: number;
+  /** Default: one of its own, see {@link newSocketPath}. */
+  readonly socket?: string;
+}
+
+/** A path for a socket, in a directory that conmond does not refuse. */
+export function newSocketPath(scratch: Scratch): string {
+  const directory = scratch.folder("conmond");
+  chmodSync(directory, 0o700);
+  return join(directory, `${scratch.uniqueName()}.sock`);
 }
 
 /** Starts a shared conmond; resolves when it listens. It is stopped at the end of the test. */
 export async function startConmond(
   scratch: Scratch,
-  options: { readonly arguments?: readonly string[]; readonly openFiles?: number } = {},
+  options: ConmondOptions = {},
 ): Promise<Conmond> {
-  const socket = scratch.path(`${scratch.uniqueName()}.sock`);
+  const socket = options.socket ?? newSocketPath(scratch);
   const args = [conmondProgram, "--socket", socket, ...(options.arguments ?? [])];
   // The limit of descriptors is set by a shell, which then becomes conmond.
   const limit = options.openFiles === undefined ? "true" : `ulimit -n ${options.openFiles}`;
@@ -41,13 +61,19 @@ export async function startConmond(
   });
   let log = "";
   let onLog = (): void => {};
+  let onListening = (): void => {};
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text) => {
       log += text;
+      if (log.includes("Listening on")) onListening();
       onLog();
     });
   }
-  const ended = once(child, "exit");
+  // Who takes another one's place finds somebody listening already.
+  const serves = new Promise<void>((resolve) => {
+    onListening = resolve;
+  });
+  const ended = once(child, "exit").then(([status, signal]): ProcessEnd => ({ status, signal }));
   const early = ended.then(() => {
     throw new Error(`conmond ended before it listened: ${log}`);
   });
@@ -59,6 +85,7 @@ export async function startConmond(
   scratch.atEnd(() => stop());
   early.catch(() => {}); // Once it listens, an end is no fault of the start any more.
   await Promise.race([listens(socket), early]);
+  await Promise.race([inTime(serves, () => `conmond to serve: ${log}`), early]);
   if (child.pid === undefined) throw new Error("conmond has no pid");
   const logged = (text: string): Promise<void> =>
     inTime(
@@ -70,7 +97,7 @@ export async function startConmond(
       }),
       () => `"${text}" in conmond's log: ${log}`,
     );
-  return { socket, pid: child.pid, log: () => log, logged, stop };
+  return { socket, pid: child.pid, log: () => log, logged, ended, stop };
 }
 
 async function end(child: ChildProcess, ended: Promise<unknown>, signal: NodeJS.Signals) {
