@@ -49,7 +49,9 @@ export class Door {
         // Whoever has the lock may remove what a conmond that died has left.
         if (isServed(path)) throw new Error("a process that does not hold its lock listens there");
         rmSync(path, { force: true });
-        return new Door(path, "conmond", bindAndListen(path), lock);
+        const listener = bindAndListen(path);
+        signLock(lock);
+        return new Door(path, "conmond", listener, lock);
       } catch (error) {
         sys.close(lock);
         throw error;
@@ -88,6 +90,7 @@ export class Door {
       if (lock === undefined) throw new Error(`${lockHolder(path)} keeps ${lockPath(path)} locked`);
       if (inodeOf(path) === undefined)
         throw new Error("the one before took the name away: try again");
+      signLock(lock);
       return new Door(path, "conmond", listener, lock);
     } catch (cause) {
       if (listener !== undefined) sys.close(listener);

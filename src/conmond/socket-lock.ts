@@ -36,7 +36,6 @@ export async function lockSocket(
       }
       await delay(INTERVAL_MS);
     }
-    signLock(fd);
     return fd;
   } catch (error) {
     closeSync(fd);

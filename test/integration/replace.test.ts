@@ -28,17 +28,20 @@ async function replace(scratch: Scratch, before: Conmond): Promise<Conmond> {
   return next;
 }
 
-/** Numbered lines of up to 200 bytes, as fast as it can, until /state/stop is there; then how many. */
-const FLOOD = `
+/** Numbered lines, as fast as it can, until /state/stop is there; then how many there were. */
+const flood = (rest: string) => `
 BEGIN {
   pad = sprintf("%200s", ""); gsub(/ /, "x", pad)
   for (i = 1; ; i++) {
-    print i, substr(pad, 1, i % 200)
+    print i, ${rest}
     if (i % 1000 == 0 && (getline line < "/state/stop") >= 0) break
   }
   print i > "/state/count"
   exit 7
 }`;
+
+/** Lines of different lengths. */
+const LINES = flood("substr(pad, 1, i % 200)");
 
 function checkLines(output: string, count: number): void {
   const lines = output.split("\n");
@@ -60,7 +63,7 @@ interface Flood {
 async function startFlood(scratch: Scratch, conmond: Conmond, conmon: string): Promise<Flood> {
   const state = scratch.folder(scratch.uniqueName());
   const bundle = makeBundle(scratch, {
-    args: ["awk", FLOOD],
+    args: ["awk", LINES],
     mounts: [{ destination: "/state", type: "bind", source: state, options: ["bind", "rw"] }],
   });
   const run = startConmon(scratch, {
@@ -122,6 +125,39 @@ describe("conmond --replace", { skip }, () => {
     }
     await Promise.all(floods.map(finishFlood));
     assert.deepEqual(shim.starts(), [], "no shim has gone private");
+  });
+
+  it("leaves no character cut in a log of JSON records", async (t) => {
+    const scratch = makeScratch(t);
+    const [state, log] = [scratch.folder("state-of-test"), scratch.path("log.json")];
+    // Three bytes each, and written by the thousand, so that reads mostly end within one.
+    const text = "€".repeat(60);
+    const bundle = makeBundle(scratch, {
+      args: ["sh", "-c", `awk '${flood(`"${text}"`)}' | dd bs=1000 2>/dev/null; exit 7`],
+      mounts: [{ destination: "/state", type: "bind", source: state, options: ["bind", "rw"] }],
+    });
+    let conmond = await startConmond(scratch);
+    const run = startConmon(scratch, {
+      ...{ bundle, apiVersion: 1, conmond: conmond.socket, omit: ["--log-path"] },
+      arguments: ["--no-sync-log", "--full-attach", `--log-path=json-file:${log}`],
+    });
+    await run.created();
+    await run.runtimeStart();
+    for (let i = 0; i < REPLACEMENTS; i++) {
+      conmond = await replace(scratch, conmond);
+      await growsOn(log);
+    }
+    writeFileSync(join(state, "stop"), "");
+    assert.equal(await run.exitStatus(60_000), 7);
+    await run.ended();
+    const records = readFileSync(log, "utf8").split("\n").slice(0, -1);
+    const lines = records
+      .map((record): string => JSON.parse(record).log)
+      .join("")
+      .split("\n");
+    const wrong = lines.findIndex((line, index) => line !== `${index + 1} ${text}`);
+    assert.equal(wrong, lines.length - 1, `line ${wrong + 1} is ${lines[wrong]}`);
+    assert.equal(wrong, Number(readFileSync(join(state, "count"), "utf8")));
   });
 
   it("misses no session that starts or ends meanwhile", async (t) => {

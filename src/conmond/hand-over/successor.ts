@@ -215,10 +215,12 @@ async function usurp(
   }
 }
 
+/** One of its arguments is a path to a conmond. */
+const CONMOND = /(^|[\0/])conmond(\.[cm]?js)?\0/;
+
 /** What is known is only who has called listen(2) on the socket: that may have been long ago. */
 function checkVictim(path: string, pid: number, reason: string): void {
-  const isConmond = pid > 1 && pid !== process.pid && commandOf(pid).includes("conmond");
-  if (isConmond) return;
+  if (pid > 1 && pid !== process.pid && CONMOND.test(commandOf(pid))) return;
   throw new Error(
     `Cannot take the place of the process that listens on ${path}: it ${reason}, and process ${pid} is no conmond that could be ended`,
   );
