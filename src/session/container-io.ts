@@ -258,7 +258,8 @@ export class ContainerIo {
   /** Json-file holds the beginning of a character, of which the rest is on its way: three bytes at the most. */
   #completeCharacters(): void {
     const isCut = (sink: Sink) => sink.name === "json-file" && sink.counters.pendingBytes > 0;
-    for (const output of this.#outputs) {
+    const terminal = this.#terminal === undefined ? [] : [this.#terminal];
+    for (const output of [...this.#outputs, ...terminal]) {
       for (let n = 0; n < 3 && this.#sinks.some(isCut); n++) if (!output.take(1)) break;
     }
   }

@@ -111,8 +111,12 @@ export class Session implements ShimEvents {
       this.#heldSignal = hello.unheededSignal;
       this.#shimPid = hello.shimPid;
       try {
-        if (hello.released) this.#resume(hello, context, descriptors);
-        else this.#begin(hello, context, descriptors);
+        if (hello.released) {
+          this.#resume(hello, context, descriptors);
+          this.#handOnIfWanted();
+        } else {
+          this.#begin(hello, context, descriptors);
+        }
       } finally {
         for (const fd of descriptors.values()) sys.close(fd);
       }
@@ -171,7 +175,7 @@ export class Session implements ShimEvents {
     this.#connection.release(this.#isPassthrough());
     this.#messages.callerLeft();
     this.#start(descriptors);
-    if (this.#handingOn === "wanted") this.#handOn();
+    this.#handOnIfWanted();
   }
 
   /** Undefined: `--help` or `--version` has been answered, or the shim turned away. */
@@ -460,7 +464,7 @@ export class Session implements ShimEvents {
   #leaveAfterExitCommand(status: number): void {
     this.#phase = "leaving";
     this.#status = status;
-    if (this.#handingOn === "wanted") this.#handOn();
+    this.#handOnIfWanted();
     const { exitCommand, exitDelaySeconds } = this.#knownOptions();
     if (exitCommand === undefined) {
       this.#leaveWhenDetached(status);
@@ -500,10 +504,13 @@ export class Session implements ShimEvents {
     if (this.#closed || this.#handingOn !== "no") return;
     this.#handingOn = "wanted";
     this.#handOnBy = performance.now() + milliseconds;
-    if (this.#phase !== "checking" && this.#phase !== "ending") this.#handOn();
+    this.#handOnIfWanted();
   }
 
-  #handOn(): void {
+  /** To be called when the phase has changed to one in which that is possible. */
+  #handOnIfWanted(): void {
+    if (this.#closed || this.#handingOn !== "wanted") return;
+    if (this.#phase === "checking" || this.#phase === "ending") return;
     this.#handingOn = "under-way";
     const left = Math.max(0, this.#handOnBy - performance.now());
     const settled =
