@@ -160,13 +160,17 @@ export function isServed(path: string): boolean {
   }
 }
 
+/** Another conmond has the place, or is about to have it. */
+export class PlaceTakenError extends Error {
+  override name = "PlaceTakenError";
+}
+
 /** Someone who is leaving keeps the lock for a moment; someone who listens keeps it for good. */
 async function claim(path: string): Promise<number> {
-  const patience = isServed(path) ? 0 : LOCK_PATIENCE_MS;
-  const lock = await lockSocket(path, patience);
+  const lock = await lockSocket(path, LOCK_PATIENCE_MS, () => isServed(path));
   if (lock !== undefined) return lock;
-  throw new Error(
-    patience === 0
+  throw new PlaceTakenError(
+    isServed(path)
       ? `another conmond listens there (${lockHolder(path)}); conmond --replace takes its place`
       : `${lockHolder(path)} has locked ${lockPath(path)} and does not listen: end it and try again`,
   );

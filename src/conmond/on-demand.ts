@@ -1,8 +1,7 @@
 /** A shared conmond that a shim has started, since there was none: `CONMOND=auto`. */
 import { resolve } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import * as sys from "../sys/mod.ts";
-import { Door, isServed } from "./door.ts";
+import { Door, isServed, PlaceTakenError } from "./door.ts";
 import { leaveAtOnce } from "./leave.ts";
 import type { Log } from "./log.ts";
 import { defaultSocketPath, serveShared } from "./shared.ts";
@@ -13,10 +12,6 @@ const SHIM_FD = 3;
 
 /** It has been started for somebody, and is started again for the next one, in a fifth of a second. */
 const IDLE_EXIT_SECONDS = 60;
-
-/** How long another one, that was started at the same time, may take to listen; in milliseconds. */
-const OTHER_MS = 5000;
-const INTERVAL_MS = 20;
 
 /**
  * Serves the shim that started us, and all others. Where another conmond was faster it ends without a word to
@@ -40,10 +35,8 @@ async function openUnlessServed(path: string): Promise<Door | undefined> {
   try {
     return await Door.open(path);
   } catch (error) {
-    for (let waited = 0; waited < OTHER_MS; waited += INTERVAL_MS) {
-      if (isServed(path)) return undefined;
-      await delay(INTERVAL_MS);
-    }
+    const { cause } = error as Error;
+    if (cause instanceof PlaceTakenError && isServed(path)) return undefined;
     throw error;
   }
 }

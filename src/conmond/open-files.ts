@@ -22,7 +22,7 @@ export class OpenFiles {
   constructor(limit: number = readLimit()) {
     this.limit = limit;
     this.#most = limit - Math.min(RESERVE, Math.floor(limit / 4));
-    this.regain();
+    this.keepSpare();
   }
 
   /** About how many sessions there is room for. */
@@ -38,25 +38,18 @@ export class OpenFiles {
     return fd >= this.#most;
   }
 
-  /** Gives up a descriptor that was kept for this: so one can still be accepted, to be told to go. */
-  spend(): boolean {
-    if (this.#spare === undefined) return false;
-    closeSync(this.#spare);
+  /** Gives up a descriptor that was kept for this: one who waits can be accepted, to be told to go. */
+  spendSpare(): void {
+    if (this.#spare !== undefined) closeSync(this.#spare);
     this.#spare = undefined;
-    return true;
-  }
-
-  /** Whether the descriptor that is kept has been given up, and not regained. */
-  get isSpent(): boolean {
-    return this.#spare === undefined;
   }
 
   /** Keeps one again, if there is one. */
-  regain(): void {
+  keepSpare(): void {
     try {
       this.#spare ??= openSync("/dev/null", "r");
     } catch {
-      // There is none just now: the next one who leaves is followed by another attempt.
+      // There is none just now; it is tried again with whoever comes next.
     }
   }
 }

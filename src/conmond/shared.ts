@@ -91,7 +91,7 @@ export class SharedConmond {
       client: "shim",
       onConnection: (fd) => this.#welcome(fd),
       onFault: (kind, error) => faults.add(kind, error),
-      onExhausted: () => this.#openFiles.spend(),
+      onExhausted: (accept) => this.#turnAway(accept),
     });
     this.#obeySignals();
     this.#onIdle();
@@ -109,10 +109,20 @@ export class SharedConmond {
   // ---- shims ----
 
   #welcome(fd: number): void {
-    const reason = this.#openFiles.isSpent ? this.#scarcity() : refusePeer(fd);
+    const reason = refusePeer(fd);
     if (reason !== undefined) this.#refuse(fd, reason);
     else this.#reception.welcome(fd);
-    this.#openFiles.regain();
+    this.#openFiles.keepSpare();
+  }
+
+  /** Not even one descriptor is left: says so to one who waits, for whom one has been kept. */
+  #turnAway(accept: () => number | undefined): boolean {
+    // Without one this throws, and the listener pauses.
+    this.#openFiles.spendSpare();
+    const fd = accept();
+    if (fd !== undefined) this.#refuse(fd, this.#scarcity());
+    this.#openFiles.keepSpare();
+    return fd !== undefined;
   }
 
   #serve(fd: number): void {

@@ -20,17 +20,19 @@ export function lockPath(socketPath: string): string {
 /**
  * Locks, or waits for so many milliseconds until that is possible.
  *
+ * @param isHopeless asked again and again: whether there is no sense in waiting
  * @returns the descriptor that is the lock; undefined when somebody else has it
  * @throws a system error when the file cannot be made or locked
  */
 export async function lockSocket(
   socketPath: string,
   milliseconds: number,
+  isHopeless: () => boolean = () => false,
 ): Promise<number | undefined> {
   const fd = openSync(lockPath(socketPath), O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
   try {
     for (const end = performance.now() + milliseconds; !sys.lockFile(fd); ) {
-      if (performance.now() >= end) {
+      if (performance.now() >= end || isHopeless()) {
         closeSync(fd);
         return undefined;
       }

@@ -21,10 +21,11 @@ export interface ListenerEvents {
   /** `kind` is one of a few fixed names. */
   onFault(kind: string, error: Error): void;
   /**
-   * There is no descriptor left for a connection that waits. True: one has been made free, and is used at once;
-   * by default the connection waits.
+   * There is no descriptor left: may make one free, accept one who waits, and turn him away. By default they wait.
+   *
+   * @returns whether somebody was accepted
    */
-  onExhausted?(): boolean;
+  onExhausted?(accept: () => number | undefined): boolean;
 }
 
 /**
@@ -99,19 +100,30 @@ export class Listener {
     for (let n = 0; n < CONNECTIONS_PER_TURN && !this.#closed; n++) {
       const fd = this.#accept();
       if (fd === undefined) return;
-      this.#events.onConnection(fd);
+      if (fd !== "turned-away") this.#events.onConnection(fd);
     }
   }
 
-  #accept(): number | undefined {
+  #accept(): number | "turned-away" | undefined {
     try {
       return sys.accept(this.fd);
     } catch (cause) {
       // Whoever connected has left again; if there is another one, the next event tells.
       if (sys.isSystemError(cause, "ECONNABORTED")) return undefined;
       const exhausted = EXHAUSTED.some((code) => sys.isSystemError(cause, code));
-      if (exhausted && this.#events.onExhausted?.() === true) return this.#accept();
+      if (exhausted && this.#events.onExhausted !== undefined) return this.#turnOneAway();
       this.#stop(cause as Error, exhausted);
+      return undefined;
+    }
+  }
+
+  /** The kernel says that there is no descriptor even when nobody waits for one. */
+  #turnOneAway(): "turned-away" | undefined {
+    try {
+      if (this.#events.onExhausted?.(() => sys.accept(this.fd)) === true) return "turned-away";
+      return undefined;
+    } catch (cause) {
+      this.#stop(cause as Error, true);
       return undefined;
     }
   }
