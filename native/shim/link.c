@@ -26,7 +26,7 @@
 #define STARTED_ANSWER_MS 10000
 #define PRIVATE_ANSWER_MS 30000
 /* How long until the caller is let go: logs are opened meanwhile, which may take plug-ins a while. */
-#define SHARED_READY_MS 30000
+#define SHARED_READY_MS 15000
 #define PRIVATE_READY_MS 60000
 #define RETRY_FIRST_MS 100
 #define RETRY_SOON_MS 250   /* the most as long as there is hope... */
@@ -167,6 +167,7 @@ static void run_conmond(struct shim *shim, enum link_kind kind, int fd)
 			error = errno;
 	}
 	complain("cannot start conmond: cannot execute", CONMON_NODE, error);
+	complain("install Node.js there or as /usr/bin/node, or build conmon-ts again with the one you have", NULL, 0);
 	_exit(127);
 }
 

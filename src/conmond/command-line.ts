@@ -5,9 +5,10 @@ import { LEVELS, type Level } from "../session/own-messages.ts";
 import { build } from "./build.ts";
 import { Door } from "./door.ts";
 import { succeed } from "./hand-over/successor.ts";
+import { leaveAtOnce } from "./leave.ts";
 import { type Log, openLog } from "./log.ts";
 import { activatedSocket } from "./service-manager.ts";
-import { defaultSocketPath, serveShared } from "./shared.ts";
+import { defaultSocketPath, SharedConmond } from "./shared.ts";
 
 /** What can be given. */
 interface Options {
@@ -61,7 +62,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<void> {
     await program.parseAsync(argv);
   } catch (error) {
     process.stderr.write(`conmond: ${(error as Error).message}\n`);
-    process.exitCode = 1;
+    // At once: a predecessor that has offered its place goes on when it sees that we are gone.
+    leaveAtOnce(1);
   }
 }
 
@@ -72,14 +74,14 @@ async function start(options: Options): Promise<void> {
   const activated = activatedSocket(process.env);
   if (activated !== undefined) {
     checkActivation(options, activated.path);
-    serveShared(Door.ofServiceManager(activated.fd, activated.path), settings);
+    new SharedConmond(Door.ofServiceManager(activated.fd, activated.path), settings);
     return;
   }
   const path = resolve(
     options.socket ?? (process.env.CONMOND_SOCKET || defaultSocketPath(process.env)),
   );
   const { door, confirm } = await findPlace(path, options, log);
-  serveShared(door, settings);
+  new SharedConmond(door, settings);
   confirm();
 }
 

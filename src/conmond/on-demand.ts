@@ -4,7 +4,7 @@ import * as sys from "../sys/mod.ts";
 import { Door, isServed, PlaceTakenError } from "./door.ts";
 import { leaveAtOnce } from "./leave.ts";
 import type { Log } from "./log.ts";
-import { defaultSocketPath, serveShared } from "./shared.ts";
+import { defaultSocketPath, SharedConmond } from "./shared.ts";
 import { Syslog } from "./syslog.ts";
 
 /** Where the shim puts its end of the socket pair. */
@@ -24,7 +24,7 @@ export async function serveOnDemand(): Promise<void> {
     const path = resolve(process.env.CONMOND_SOCKET || defaultSocketPath(process.env));
     const door = await openUnlessServed(path);
     if (door === undefined) return;
-    serveShared(door, { log, idleExitSeconds: IDLE_EXIT_SECONDS }).serve(SHIM_FD);
+    new SharedConmond(door, { log, idleExitSeconds: IDLE_EXIT_SECONDS }).serve(SHIM_FD);
   } catch (error) {
     log("error", (error as Error).message);
     leaveAtOnce(1);

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { FaultLimit } from "../attach/mod.ts";
 import { prepareTransits } from "../session/transit.ts";
 import { Listener } from "../sockets/listener.ts";
-import * as sys from "../sys/mod.ts";
 import { build } from "./build.ts";
 import { Conmond } from "./conmond.ts";
 import type { Door } from "./door.ts";
@@ -229,17 +228,5 @@ export class SharedConmond {
     });
     if (somebodyCame) return;
     this.#leave(LEAVING_MS, `Idle for ${this.#settings.idleExitSeconds} s: leaving`);
-  }
-}
-
-/** Listens and serves; see {@link SharedConmond}. */
-export function serveShared(door: Door, settings: SharedSettings): SharedConmond {
-  try {
-    return new SharedConmond(door, settings);
-  } catch (error) {
-    door.removeName();
-    sys.close(door.listener);
-    door.releaseLock();
-    throw error;
   }
 }

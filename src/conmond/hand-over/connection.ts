@@ -4,7 +4,7 @@ import { decodeHandOver, HAND_OVER_MAX, type HandOverMessage } from "./messages.
 
 /** What comes on such a connection. */
 export interface HandOverEvents {
-  /** Descriptors belong to the receiver. */
+  /** Descriptors belong to the receiver. What it throws is told by `onLost`. */
   onMessage(message: HandOverMessage, descriptors: number[]): void;
   /** The other one has ended, or does not say what it should. */
   onLost(error?: Error): void;
@@ -41,20 +41,23 @@ export class HandOverConnection {
 
   #receive(): void {
     if (this.#closed) return;
-    let received: sys.ReceivedMessage | undefined;
     try {
-      received = sys.receiveWithDescriptors(this.#fd, this.#buffer, 2);
+      const received = sys.receiveWithDescriptors(this.#fd, this.#buffer, 2);
       if (received === undefined) return;
-      if (received.truncated) throw new Error("a message arrived cut");
-      if (received.bytes === 0) {
-        this.#lose();
-        return;
-      }
-      const message = decodeHandOver(this.#buffer.subarray(0, received.bytes));
-      this.#events.onMessage(message, received.descriptors);
+      if (received.bytes === 0) this.#lose();
+      else this.#events.onMessage(this.#decode(received), received.descriptors);
     } catch (error) {
-      for (const fd of received?.descriptors ?? []) sys.close(fd);
       this.#lose(error as Error);
+    }
+  }
+
+  #decode({ bytes, descriptors, truncated }: sys.ReceivedMessage): HandOverMessage {
+    try {
+      if (truncated) throw new Error("a message arrived cut");
+      return decodeHandOver(this.#buffer.subarray(0, bytes));
+    } catch (error) {
+      for (const fd of descriptors) sys.close(fd);
+      throw error;
     }
   }
 

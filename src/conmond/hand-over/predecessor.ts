@@ -27,6 +27,8 @@ export class Predecessor {
   readonly #events: PredecessorEvents;
   #state: "serving" | "giving" | "given" = "serving";
   #timer: NodeJS.Timeout | undefined;
+  /** The one that was given the socket last. */
+  #taker: HandOverConnection | undefined;
 
   constructor(door: Door, events: PredecessorEvents) {
     this.#door = door;
@@ -46,13 +48,12 @@ export class Predecessor {
         this.#onMessage(fd, connection, message);
       },
       onLost: (error) => {
-        this.#keep(connection, error?.message ?? "the successor has ended before it accepted");
+        if (connection !== this.#taker) return;
+        this.#taker = undefined;
+        this.#keep(error?.message ?? "the successor has ended before it accepted");
       },
     });
   }
-
-  /** The one that was given the socket, until it has taken it. */
-  #taker: HandOverConnection | undefined;
 
   #onMessage(fd: number, connection: HandOverConnection, message: HandOverMessage): void {
     if (message.type === "taken" && connection === this.#taker) this.#give();
@@ -79,10 +80,8 @@ export class Predecessor {
       connection.send(encodeGive(process.pid), [listener, lock]);
       this.#state = "giving";
       this.#taker = connection;
-      this.#timer = setTimeout(
-        () => this.#keep(connection, "the successor does not accept"),
-        PATIENCE_MS,
-      );
+      // If it does in the end, that is as good.
+      this.#timer = setTimeout(() => this.#keep("the successor does not accept"), PATIENCE_MS);
       this.#events.onGiving();
     }
   }
@@ -95,11 +94,9 @@ export class Predecessor {
     this.#events.onTaken();
   }
 
-  #keep(connection: HandOverConnection, reason: string): void {
-    if (connection !== this.#taker || this.#state !== "giving") return;
+  #keep(reason: string): void {
+    if (this.#state !== "giving") return;
     clearTimeout(this.#timer);
-    connection.close();
-    this.#taker = undefined;
     this.#state = "serving";
     this.#events.onKept(reason);
   }

@@ -183,7 +183,12 @@ function accept(
       clearTimeout(timer);
       log("info", `conmond ${pid}, whose place this one has taken, has ended`);
     });
-    connection.send(encodeTaken());
+    try {
+      connection.send(encodeTaken());
+    } catch (error) {
+      // It has ended before it could be let go, and its sessions come here all the same.
+      log("warn", `conmond ${pid}, whose place this one has taken: ${(error as Error).message}`);
+    }
   };
   return { type: "given", succession: { door, confirm } };
 }
