@@ -94,6 +94,11 @@ export class CriFramer implements RecordFramer {
   /** Nothing is held: bytes are kept as they are, wherever they are cut. */
   readonly heldBytes = 0;
 
+  /** Never: it keeps bytes as they are. */
+  isCut(): boolean {
+    return false;
+  }
+
   readonly #memory: ArrayBuffer;
   readonly #kernel: Kernel;
   readonly #head: Buffer;

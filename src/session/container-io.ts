@@ -24,6 +24,9 @@ import { emptyTransit, Transit } from "./transit.ts";
 /** How long attached clients that read slowly are given for the rest, in milliseconds. */
 const CLIENT_GRACE_MS = 10_000;
 
+/** How long the rest of a character is waited for then: it has been written by whoever wrote its beginning. */
+const CHARACTER_MS = 500;
+
 /** How long they hold up a session that goes to another conmond, in milliseconds. */
 const CLIENT_SETTLE_MS = 1000;
 
@@ -47,6 +50,7 @@ export class ContainerIo {
   /** Nothing is read any more: see {@link settle}. */
   #settling = false;
   #onRelieved: (() => void) | undefined;
+  #onCompleted: (() => void) | undefined;
 
   /**
    * @param inherited what a hello brought, by slot; what the logs need is taken out of it
@@ -125,9 +129,12 @@ export class ContainerIo {
     this.#openStartup(startup, holdBackStderr, transit);
     this.#openTransit(transit);
     const stdin = takeDeposit(descriptors, SLOT.stdin);
-    if (stdin !== undefined) this.#input?.connect(stdin);
-    // It was closed while another conmond served the session.
-    else if (!this.#options.terminal) this.#input?.close();
+    if (stdin !== undefined) this.#connectInput(stdin);
+    else if (!this.#options.terminal) {
+      // It was closed while another conmond served the session.
+      this.#input?.close();
+      this.#resumeInput();
+    }
     for (const [name, slot] of [
       ["stdout", SLOT.stdout],
       ["stderr", SLOT.stderr],
@@ -224,10 +231,8 @@ export class ContainerIo {
    */
   async settle(milliseconds: number): Promise<void> {
     this.#settling = true;
-    this.#terminal?.pause();
-    for (const output of this.#outputs) output.pause();
-    this.#completeCharacters();
     this.#attach?.pauseInput();
+    await this.#completeCharacters();
     const clients = Promise.all([this.#attach?.delivered(), this.#input?.drained()]);
     await Promise.all([
       within(this.#settleLogs(), milliseconds),
@@ -255,13 +260,27 @@ export class ContainerIo {
     await Promise.all(this.#sinks.map((sink) => sink.flush()));
   }
 
-  /** Json-file holds the beginning of a character, of which the rest is on its way: three bytes at the most. */
-  #completeCharacters(): void {
-    const isCut = (sink: Sink) => sink.name === "json-file" && sink.counters.pendingBytes > 0;
-    const terminal = this.#terminal === undefined ? [] : [this.#terminal];
-    for (const output of [...this.#outputs, ...terminal]) {
-      for (let n = 0; n < 3 && this.#sinks.some(isCut); n++) if (!output.take(1)) break;
-    }
+  /** Some logs hold the beginning of a character, whose rest is on its way: takes that, byte by byte. */
+  async #completeCharacters(): Promise<void> {
+    const completed = new Promise<void>((resolve) => {
+      this.#onCompleted = resolve;
+    });
+    this.#readCutCharacters();
+    await within(completed, CHARACTER_MS);
+    this.#pauseOutput();
+  }
+
+  #readCutCharacters(): void {
+    const isCut = (stream: StreamName) => this.#sinks.some((sink) => sink.isCut?.(stream));
+    this.#pauseOutput();
+    for (const output of this.#outputs) if (isCut(output.name)) output.start();
+    if (isCut("stdout")) this.#terminal?.start();
+    if (!isCut("stdout") && !isCut("stderr")) this.#onCompleted?.();
+  }
+
+  #pauseOutput(): void {
+    this.#terminal?.pause();
+    for (const output of this.#outputs) output.pause();
   }
 
   /** Closes what is left open, and leaves what has a name to the conmond that comes next. */
@@ -340,6 +359,8 @@ export class ContainerIo {
         settings,
       );
     }
+    // Until there is a stdin, input is safest where it is: with the shim's copy of the client's socket.
+    if (this.#input !== undefined) this.#attach.pauseInput();
   }
 
   #openFifos(bundle: string, inherited: Map<number, number>): void {
@@ -366,7 +387,7 @@ export class ContainerIo {
 
   #makeTerminal(): ContainerTerminal {
     return new ContainerTerminal(this.#connection, {
-      onTerminal: (input) => this.#input?.connect(input),
+      onTerminal: (input) => this.#connectInput(input),
       ...this.#reading(),
       onEnd: (_stream, error) => {
         if (error)
@@ -376,10 +397,19 @@ export class ContainerIo {
     });
   }
 
+  #connectInput(fd: number): void {
+    this.#input?.connect(fd);
+    this.#resumeInput();
+  }
+
+  #resumeInput(): void {
+    if (!this.#settling) this.#attach?.resumeInput();
+  }
+
   #makeInput(): StandardInput {
     const isTerminal = this.#options.terminal;
     const events = {
-      onDrained: () => this.#attach?.resumeInput(),
+      onDrained: () => this.#resumeInput(),
       onClosed: (error?: Error) => {
         // The shim's copy would keep the container from seeing the end.
         if (!isTerminal) this.#connection.drop(SLOT.stdin);
@@ -417,7 +447,10 @@ export class ContainerIo {
       this.#journal.noteStartupSize(this.#startup.size);
     }
     for (const sink of this.#sinks) sink.begin?.();
-    return this.#transit.read(fd, most, (data) => this.#onOutput(stream, data));
+    const size = this.#settling ? 1 : most;
+    const count = this.#transit.read(fd, size, (data) => this.#onOutput(stream, data));
+    if (this.#settling) this.#readCutCharacters();
+    return count;
   }
 
   #onOutput(stream: StreamName, data: Uint8Array): void {
@@ -474,9 +507,7 @@ export class ContainerIo {
     if (this.#rate === undefined) this.#write(stream, data, now);
     else this.#rate.write(stream, data, now);
     this.#attach?.broadcast(stream, data);
-    if (!this.#isBehind()) return;
-    this.#terminal?.pause();
-    for (const output of this.#outputs) output.pause();
+    if (this.#isBehind()) this.#pauseOutput();
   }
 
   #write(stream: StreamName, data: Uint8Array, at: sys.WallClock): void {

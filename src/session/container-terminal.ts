@@ -98,11 +98,6 @@ export class ContainerTerminal {
     this.#terminal?.drain();
   }
 
-  /** See {@link Output.take}. */
-  take(bytes: number): boolean {
-    return this.#terminal?.take(bytes) ?? false;
-  }
-
   /** Closes what is open; the console socket's name is removed. */
   close(): void {
     this.#console?.close();

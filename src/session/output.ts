@@ -38,8 +38,6 @@ export interface Output {
   pause(): void;
   /** Takes what is there at this moment, and no more. */
   drain(): void;
-  /** Takes so many bytes at the most, if there are any; false: there are none. */
-  take(bytes: number): boolean;
   close(): void;
 }
 
@@ -78,10 +76,6 @@ export class OutputStream implements Output {
       if (count <= 0) return;
       left -= count;
     }
-  }
-
-  take(bytes: number): boolean {
-    return this.#read(bytes) > 0;
   }
 
   close(): void {

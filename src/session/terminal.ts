@@ -53,10 +53,6 @@ export class Terminal implements Output {
     }
   }
 
-  take(bytes: number): boolean {
-    return this.#read(bytes) > 0;
-  }
-
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
