@@ -1,5 +1,6 @@
 /* Unix sockets of all three types: making, naming and connecting them. */
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -167,6 +168,19 @@ static napi_value peer_credentials(napi_env env, napi_callback_info info) {
   return result;
 }
 
+static napi_value has_hung_up(napi_env env, napi_callback_info info) {
+  napi_value argument, result;
+  int fd;
+  if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
+    return NULL;
+  struct pollfd peer = {.fd = fd, .events = POLLRDHUP};
+  if (poll(&peer, 1, 0) < 0)
+    return throw_system_error(env, "poll", errno, NULL);
+  if (peer.revents & POLLNVAL)
+    return throw_system_error(env, "poll", EBADF, NULL);
+  return napi_get_boolean(env, peer.revents != 0, &result) == napi_ok ? result : NULL;
+}
+
 static const char *name_of_type(int type) {
   switch (type) {
   case SOCK_STREAM: return "stream";
@@ -229,6 +243,7 @@ bool export_sockets(napi_env env, napi_value exports) {
       {"shutdownBoth", shutdown_both},
       {"peerCredentials", peer_credentials},
       {"describeSocket", describe_socket},
+      {"hasHungUp", has_hung_up},
   };
   return export_functions(env, exports, functions, sizeof functions / sizeof *functions);
 }

@@ -28,6 +28,7 @@
 /* How long until the caller is let go: logs are opened meanwhile, which may take plug-ins a while. */
 #define SHARED_READY_MS 15000
 #define PRIVATE_READY_MS 60000
+#define RETRY_AGAIN_MS 20 /* until one that is ending has closed its socket */
 #define RETRY_FIRST_MS 100
 #define RETRY_SOON_MS 250   /* the most as long as there is hope... */
 #define RETRY_SOON_COUNT 100 /* ...which is so many attempts in a row */
@@ -358,19 +359,25 @@ void link_lost(struct shim *shim)
 {
 	bool was_private = shim->link_kind == LINK_PRIVATE;
 	bool was_greeted = shim->link_state == LINK_GREETED;
-	/* One that was started in vain has found another one that was started at the same time. */
-	bool was_second = shim->link_kind == LINK_STARTED && was_greeted && !shim->avoid_shared;
+	/*
+	 * One that hangs up without a word is about to end, and there may be another one already: because of
+	 * that one it ends, if we had it started in vain.
+	 */
+	bool hung_up = !was_private && was_greeted && !shim->avoid_shared;
+	bool again = hung_up && (shim->link_kind == LINK_STARTED || !shim->tried_again);
 
 	/* A shared conmond that fails us at the start gets no second chance: the caller waits. */
-	if (!was_private && !was_second && (was_greeted || !shim->released))
+	if (!was_private && !again && (was_greeted || !shim->released))
 		shim->avoid_shared = true;
 	if (shim->link >= 0)
 		close(shim->link);
 	shim->link = -1;
 	shim->link_state = LINK_DOWN;
 	end_private_conmond(shim);
-	if (was_second || (!was_private && shim->avoid_shared)) {
-		shim->next_attempt = now_ms();
+	if (again && shim->link_kind == LINK_SHARED)
+		shim->tried_again = true;
+	if (again || (!was_private && shim->avoid_shared)) {
+		shim->next_attempt = now_ms() + (again ? RETRY_AGAIN_MS : 0);
 		return;
 	}
 	if (!shim->released && was_private) {
@@ -488,6 +495,6 @@ void link_receive(struct shim *shim)
 	message[length] = '\0';
 	shim->link_state = LINK_UP;
 	shim->helloed = true;
-	shim->tried_start = false;
+	shim->tried_start = shim->tried_again = false;
 	handle_request(shim, message, (size_t)length, fds, fd_count);
 }

@@ -64,7 +64,8 @@ struct shim {
 	enum link_kind link_kind;
 	pid_t conmond;         /* the private one, 0 when there is none */
 	bool avoid_shared;     /* the shared one has just refused or failed us */
-	bool tried_start;      /* a shared one was started, and has not said a word yet */
+	bool tried_start;      /* a shared one was started, and none has said a word since */
+	bool tried_again;      /* one has hung up without a word, and none has said a word since */
 	long long answer_by;   /* milliseconds of CLOCK_MONOTONIC */
 	long long ready_by;    /* when the caller has to have been let go */
 	long long next_attempt;

@@ -1,6 +1,7 @@
 /** Where shims come in: the listening socket, its name and its lock. */
 import { lstatSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import * as sys from "../sys/mod.ts";
 import { prepareSocketDirectory } from "./socket-directory.ts";
 import { lockHolder, lockPath, lockSocket, signLock } from "./socket-lock.ts";
@@ -10,6 +11,10 @@ const BACKLOG = 1024;
 
 /** How long one that is leaving may keep the lock, in milliseconds. */
 const LOCK_PATIENCE_MS = 3000;
+
+/** How long one that is being ended may keep its socket, in milliseconds. */
+const ENDING_MS = 1000;
+const INTERVAL_MS = 100;
 
 /** Whose the socket is. */
 export type DoorOwner =
@@ -47,7 +52,9 @@ export class Door {
       const lock = await claim(path);
       try {
         // Whoever has the lock may remove what a conmond that died has left.
-        if (isServed(path)) throw new Error("a process that does not hold its lock listens there");
+        if (await staysServed(path)) {
+          throw new Error("a process that does not hold its lock listens there");
+        }
         rmSync(path, { force: true });
         const listener = bindAndListen(path);
         signLock(lock);
@@ -158,6 +165,15 @@ export function isServed(path: string): boolean {
   } finally {
     sys.close(probe);
   }
+}
+
+/** A process that is ending may give up its lock a moment before its socket. */
+async function staysServed(path: string): Promise<boolean> {
+  for (let waited = 0; isServed(path); waited += INTERVAL_MS) {
+    if (waited >= ENDING_MS) return true;
+    await delay(INTERVAL_MS);
+  }
+  return false;
 }
 
 /** Another conmond has the place, or is about to have it. */

@@ -77,7 +77,10 @@ export class SharedConmond {
     this.#conmond = new Conmond({ log, build, shared: true, onIdle: () => this.#onIdle() });
     this.#reception = new Reception({
       onShim: (fd) => this.#serve(fd),
-      onSuccessor: (fd) => this.#predecessor.onSuccessor(fd),
+      onSuccessor: (fd) => {
+        this.#predecessor.onSuccessor(fd);
+        this.#onIdle();
+      },
       onNobody: () => this.#onIdle(),
     });
     this.#predecessor = new Predecessor(door, {

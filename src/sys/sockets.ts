@@ -77,6 +77,9 @@ export interface SocketCalls {
    */
   describeSocket(fd: number): SocketDescription;
 
+  /** Whether the other end of a connection sends no more, although there may be something to receive yet. */
+  hasHungUp(fd: number): boolean;
+
   /**
    * Sends a part of `data` (default: all from `offset`, which is 0), with up to 253 descriptors;
    * they stay open here too. A stream may take less than was given, and takes descriptors only
@@ -129,6 +132,7 @@ export const {
   shutdownBoth,
   peerCredentials,
   describeSocket,
+  hasHungUp,
   send,
   receive,
   peek,

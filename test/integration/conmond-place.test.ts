@@ -47,7 +47,7 @@ describe("the socket of a shared conmond", { skip }, () => {
     const socket = newSocketPath(scratch);
     const listener = sys.unixSocket("seqpacket");
     sys.bindUnix(listener, socket);
-    sys.listen(listener, 8);
+    sys.listen(listener, 64);
     try {
       const { status, stderr } = tryConmond(scratch, ["--socket", socket]);
       assert.equal(status, 1);

@@ -64,6 +64,7 @@ describe("sockets", () => {
       ["sendmsg", () => sys.send(NOT_OPEN, data)],
       ["recv", () => sys.receive(NOT_OPEN, data)],
       ["recv", () => sys.peek(NOT_OPEN, data)],
+      ["poll", () => sys.hasHungUp(NOT_OPEN)],
       ["SO_TYPE", () => sys.describeSocket(NOT_OPEN)],
       ["recvmsg", () => sys.receiveWithDescriptors(NOT_OPEN, data, 1)],
     ];
@@ -217,6 +218,16 @@ describe("a socket", () => {
 });
 
 describe("sending and receiving", () => {
+  test("a connection tells that the other end has hung up, whatever is still to be received", () => {
+    const [one, other] = sys.unixSocketPair("seqpacket");
+    sys.send(one, Buffer.from("last words"));
+    assert.equal(sys.hasHungUp(other), false);
+    sys.close(one);
+    assert.equal(sys.hasHungUp(other), true);
+    assert.equal(sys.receive(other, Buffer.alloc(20)), 10);
+    sys.close(other);
+  });
+
   test("peeking leaves everything where it is, descriptors included", () => {
     const [one, other] = sys.unixSocketPair("seqpacket");
     const into = Buffer.alloc(2);

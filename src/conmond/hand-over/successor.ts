@@ -226,8 +226,9 @@ const CONMOND = /(^|[\0/])conmond(\.[cm]?js)?\0/;
 /** What is known is only who has called listen(2) on the socket: that may have been long ago. */
 function checkVictim(path: string, pid: number, reason: string): void {
   if (pid > 1 && pid !== process.pid && CONMOND.test(commandOf(pid))) return;
+  const who = pid > 0 ? `process ${pid} is no conmond that could be ended` : "it is not known";
   throw new Error(
-    `Cannot take the place of the process that listens on ${path}: it ${reason}, and process ${pid} is no conmond that could be ended`,
+    `Cannot take the place of the process that listens on ${path}: it ${reason}, and ${who}`,
   );
 }
 
