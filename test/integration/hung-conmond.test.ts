@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
 import * as sys from "../../src/sys/mod.ts";
+import { AttachClient } from "../support/attach-client.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { type ConmonOptions, type ConmonRun, startConmon } from "../support/conmon.ts";
 import { newSocketPath, startConmond } from "../support/conmond.ts";
@@ -52,6 +53,31 @@ describe("a shared conmond that is stopped", { skip }, () => {
     await next.created();
     await next.ended();
     assert.deepEqual(shim.starts(), ["--private"]);
+  });
+
+  it("leaves a session alone that did not wait for it, when it goes on", async (t) => {
+    const scratch = makeScratch(t);
+    const go = scratch.path("go");
+    const bundle = makeBundle(scratch, { args: ["true"] });
+    const conmond = await startConmond(scratch);
+    process.kill(conmond.pid, "SIGSTOP");
+    const run = start(
+      scratch,
+      `echo one; while [[ ! -e ${go} ]]; do sleep 0.05; done; echo two; exit 5`,
+      { bundle, conmond: conmond.socket, arguments: ["--full-attach"] },
+    );
+    await run.created();
+    process.kill(conmond.pid, "SIGCONT");
+    await conmond.logged("Lost the shim: it has given up waiting for an answer");
+    // The socket in the bundle is still the private conmond's.
+    const client = new AttachClient(scratch, join(bundle.directory, "attach"));
+    await textOf(run.paths.log, (text) => text.includes("one"));
+    writeFileSync(go, "");
+    await client.until((text) => text.endsWith("two\n"));
+    await client.ended();
+    assert.equal(await run.exitStatus(), 5);
+    await run.ended();
+    assert.equal(readOutput(readFileSync(run.paths.log), "stdout").toString(), "one\ntwo\n");
   });
 
   it("keeps its sessions, which nothing is lost of, until it is replaced", async (t) => {
