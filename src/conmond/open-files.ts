@@ -7,8 +7,8 @@ import { closeSync, openSync, readFileSync } from "node:fs";
  */
 const RESERVE = 256;
 
-/** What a session takes without attach clients, in descriptors, to tell people how many will fit. */
-const PER_SESSION = 20;
+/** What a session takes, in descriptors, to tell people how many will fit: 12, and some for attach clients. */
+const PER_SESSION = 16;
 
 /**
  * Watches over the descriptors. Node.js itself raises the soft limit to the hard one when it starts.
