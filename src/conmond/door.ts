@@ -90,6 +90,7 @@ export class Door {
     let listener: number | undefined;
     try {
       prepareSocketDirectory(path);
+      rmSync(temporary, { force: true });
       listener = bindAndListen(temporary);
       renameSync(temporary, path);
       await vacate();

@@ -112,7 +112,7 @@ export class SharedConmond {
 
   #welcome(fd: number): void {
     const reason = refusePeer(fd);
-    if (reason !== undefined) this.#refuse(fd, reason);
+    if (reason !== undefined) this.#refuse(fd, "place", reason);
     else this.#reception.welcome(fd);
     this.#openFiles.keepSpare();
   }
@@ -122,7 +122,7 @@ export class SharedConmond {
     // Without one this throws, and the listener pauses.
     this.#openFiles.spendSpare();
     const fd = accept();
-    if (fd !== undefined) this.#refuse(fd, this.#scarcity());
+    if (fd !== undefined) this.#refuse(fd, "descriptors", this.#scarcity());
     this.#openFiles.keepSpare();
     return fd !== undefined;
   }
@@ -130,15 +130,16 @@ export class SharedConmond {
   #serve(fd: number): void {
     const { maxSessions = Number.POSITIVE_INFINITY } = this.#settings;
     const count = this.#conmond.sessionCount;
-    if (this.#openFiles.isScarce(fd)) this.#refuse(fd, this.#scarcity());
+    if (this.#openFiles.isScarce(fd)) this.#refuse(fd, "descriptors", this.#scarcity());
     else if (count >= maxSessions) {
-      this.#refuse(fd, `conmond has ${count} sessions, as many as --max-sessions allows`);
+      const reason = `conmond has ${count} sessions, as many as --max-sessions allows`;
+      this.#refuse(fd, "sessions", reason);
     } else this.serve(fd);
   }
 
-  /** Told once, and then only counted for a while. */
-  #refuse(fd: number, reason: string): void {
-    this.#refusals.add("shim refused", new Error(`Refused a shim: ${reason}`));
+  /** Of each kind one is told, and then they are only counted for a while. */
+  #refuse(fd: number, kind: "place" | "sessions" | "descriptors", reason: string): void {
+    this.#refusals.add(`shim refused (${kind})`, new Error(`Refused a shim: ${reason}`));
     this.#conmond.refuse(fd, reason);
     this.#onIdle();
   }
