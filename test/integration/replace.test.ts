@@ -4,7 +4,10 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { encodeAsk } from "../../src/conmond/hand-over/messages.ts";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
+import { REQUEST } from "../../src/shim/messages.ts";
+import * as sys from "../../src/sys/mod.ts";
 import { AttachClient } from "../support/attach-client.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { type ConmonRun, startConmon } from "../support/conmon.ts";
@@ -271,5 +274,41 @@ describe("conmond --replace", { skip }, () => {
     await run.created();
     assert.equal(await run.exitStatus(), 5);
     await run.ended();
+  });
+
+  it("changes nothing if the one that asked ends before it accepts, or is of another version", async (t) => {
+    const scratch = makeScratch(t);
+    const shim = makeTracedShim(scratch);
+    const conmond = await startConmond(scratch);
+    const runtime = makeStandInRuntime(scratch, behaviours.runs("exit 5")).path;
+    const bundle = makeBundle(scratch, { args: ["true"] });
+    const answerTo = async (ask: Buffer): Promise<sys.ReceivedMessage> => {
+      const fd = sys.unixSocket("seqpacket");
+      sys.connectUnix(fd, conmond.socket);
+      sys.send(fd, ask);
+      const answer = Buffer.alloc(4096);
+      const received = await eventually(
+        () => sys.receiveWithDescriptors(fd, answer, 2),
+        "an answer",
+      );
+      assert.equal(answer.readUInt32LE(), ask === strange ? REQUEST.refuse : 65);
+      // Somebody who comes now waits until it is known who serves.
+      const run = startConmon(scratch, {
+        ...{ bundle, id: scratch.uniqueName(), runtime, apiVersion: 1 },
+        ...{ conmond: conmond.socket, conmon: shim.path },
+      });
+      sys.close(fd);
+      received.descriptors.forEach(sys.close);
+      await run.created();
+      assert.equal(await run.exitStatus(), 5);
+      await run.ended();
+      return received;
+    };
+    const strange = encodeAsk(99);
+    assert.equal((await answerTo(strange)).descriptors.length, 0);
+    assert.equal((await answerTo(encodeAsk())).descriptors.length, 2);
+    await conmond.logged("Not replaced, going on");
+    assert.deepEqual(shim.starts(), []);
+    await replace(scratch, conmond);
   });
 });
