@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -263,6 +264,17 @@ static napi_value make_fifo(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+static napi_value lock_file(napi_env env, napi_callback_info info) {
+  napi_value argument, locked;
+  int fd;
+  if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
+    return NULL;
+  bool is_ours = flock(fd, LOCK_EX | LOCK_NB) == 0;
+  if (!is_ours && errno != EWOULDBLOCK)
+    return throw_system_error(env, "flock", errno, NULL);
+  return napi_get_boolean(env, is_ours, &locked) == napi_ok ? locked : NULL;
+}
+
 bool export_descriptors(napi_env env, napi_value exports) {
   static const struct function functions[] = {
       {"read", js_read},
@@ -283,6 +295,7 @@ bool export_descriptors(napi_env env, napi_value exports) {
       {"memoryFile", memory_file},
       {"sealMemoryFile", seal_memory_file},
       {"makeFifo", make_fifo},
+      {"lockFile", lock_file},
   };
   return export_functions(env, exports, functions, sizeof functions / sizeof *functions);
 }

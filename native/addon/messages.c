@@ -76,7 +76,7 @@ static napi_value js_send(napi_env env, napi_callback_info info) {
   return transferred(env, "sendmsg", count);
 }
 
-static napi_value receive(napi_env env, napi_callback_info info) {
+static napi_value receive_with(napi_env env, napi_callback_info info, int flags) {
   napi_value arguments[2];
   int fd;
   struct bytes into;
@@ -85,9 +85,17 @@ static napi_value receive(napi_env env, napi_callback_info info) {
     return NULL;
   ssize_t count;
   do
-    count = recv(fd, into.data, into.length, MSG_DONTWAIT | MSG_TRUNC);
+    count = recv(fd, into.data, into.length, MSG_DONTWAIT | MSG_TRUNC | flags);
   while (count < 0 && errno == EINTR);
   return transferred(env, "recv", count);
+}
+
+static napi_value receive(napi_env env, napi_callback_info info) {
+  return receive_with(env, info, 0);
+}
+
+static napi_value peek(napi_env env, napi_callback_info info) {
+  return receive_with(env, info, MSG_PEEK);
 }
 
 /* Takes the descriptors out of a message; returns how many there were. */
@@ -159,6 +167,7 @@ bool export_messages(napi_env env, napi_value exports) {
   static const struct function functions[] = {
       {"send", js_send},
       {"receive", receive},
+      {"peek", peek},
       {"receiveWithDescriptors", receive_with_descriptors},
   };
   return export_functions(env, exports, functions, sizeof functions / sizeof *functions);

@@ -1,5 +1,6 @@
 /* Unix sockets of all three types: making, naming and connecting them. */
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -167,6 +168,69 @@ static napi_value peer_credentials(napi_env env, napi_callback_info info) {
   return result;
 }
 
+static napi_value has_hung_up(napi_env env, napi_callback_info info) {
+  napi_value argument, result;
+  int fd;
+  if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
+    return NULL;
+  struct pollfd peer = {.fd = fd, .events = POLLRDHUP};
+  if (poll(&peer, 1, 0) < 0)
+    return throw_system_error(env, "poll", errno, NULL);
+  if (peer.revents & POLLNVAL)
+    return throw_system_error(env, "poll", EBADF, NULL);
+  return napi_get_boolean(env, peer.revents != 0, &result) == napi_ok ? result : NULL;
+}
+
+static const char *name_of_type(int type) {
+  switch (type) {
+  case SOCK_STREAM: return "stream";
+  case SOCK_SEQPACKET: return "seqpacket";
+  case SOCK_DGRAM: return "dgram";
+  default: return "other";
+  }
+}
+
+static bool read_option(napi_env env, int fd, int option, const char *name, int *value) {
+  socklen_t length = sizeof *value;
+  if (getsockopt(fd, SOL_SOCKET, option, value, &length) == 0)
+    return true;
+  throw_system_error(env, name, errno, NULL);
+  return false;
+}
+
+/* The path that a socket is bound to; "" for one without a path, or that is no unix socket. */
+static bool read_path(napi_env env, int fd, napi_value *path) {
+  struct sockaddr_un name = {.sun_family = AF_UNSPEC};
+  socklen_t length = sizeof name;
+  if (getsockname(fd, (struct sockaddr *)&name, &length) != 0) {
+    throw_system_error(env, "getsockname", errno, NULL);
+    return false;
+  }
+  size_t begin = offsetof(struct sockaddr_un, sun_path);
+  size_t room = length > begin ? length - begin : 0;
+  if (room > sizeof name.sun_path)
+    room = sizeof name.sun_path;
+  size_t used = name.sun_family == AF_UNIX ? strnlen(name.sun_path, room) : 0;
+  return napi_create_string_utf8(env, name.sun_path, used, path) == napi_ok;
+}
+
+static napi_value describe_socket(napi_env env, napi_callback_info info) {
+  napi_value argument, result, type, listening, path;
+  int fd, kind, accepts;
+  if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd) ||
+      !read_option(env, fd, SO_TYPE, "SO_TYPE", &kind) ||
+      !read_option(env, fd, SO_ACCEPTCONN, "SO_ACCEPTCONN", &accepts) || !read_path(env, fd, &path))
+    return NULL;
+  if (napi_create_object(env, &result) != napi_ok ||
+      napi_create_string_utf8(env, name_of_type(kind), NAPI_AUTO_LENGTH, &type) != napi_ok ||
+      napi_get_boolean(env, accepts != 0, &listening) != napi_ok ||
+      napi_set_named_property(env, result, "type", type) != napi_ok ||
+      napi_set_named_property(env, result, "listening", listening) != napi_ok ||
+      napi_set_named_property(env, result, "path", path) != napi_ok)
+    return NULL;
+  return result;
+}
+
 bool export_sockets(napi_env env, napi_value exports) {
   static const struct function functions[] = {
       {"unixSocket", unix_socket},
@@ -178,6 +242,8 @@ bool export_sockets(napi_env env, napi_value exports) {
       {"shutdownWrite", shutdown_write},
       {"shutdownBoth", shutdown_both},
       {"peerCredentials", peer_credentials},
+      {"describeSocket", describe_socket},
+      {"hasHungUp", has_hung_up},
   };
   return export_functions(env, exports, functions, sizeof functions / sizeof *functions);
 }

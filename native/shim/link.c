@@ -1,12 +1,14 @@
 /*
- * The connection to conmond. A shared one is asked first; where there is none,
- * or it is not for us, a private one is started. Whenever the link is lost the
- * next conmond gets a hello with all that is needed to go on.
+ * The connection to conmond. A shared one is asked first, or started if the caller
+ * wants that; where there is none, or it is not for us, a private one is started.
+ * Whenever the link is lost the next conmond gets a hello with all that is needed
+ * to go on.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,9 +21,14 @@
 
 #include "shim.h"
 
-/* How long a conmond may take for its first word. A private one has to start Node.js. */
+/* How long a conmond may take for its first word. One that we start has to start Node.js. */
 #define SHARED_ANSWER_MS 5000
+#define STARTED_ANSWER_MS 10000
 #define PRIVATE_ANSWER_MS 30000
+/* How long until the caller is let go: logs are opened meanwhile, which may take plug-ins a while. */
+#define SHARED_READY_MS 15000
+#define PRIVATE_READY_MS 60000
+#define RETRY_AGAIN_MS 20 /* until one that is ending has closed its socket */
 #define RETRY_FIRST_MS 100
 #define RETRY_SOON_MS 250   /* the most as long as there is hope... */
 #define RETRY_SOON_COUNT 100 /* ...which is so many attempts in a row */
@@ -41,7 +48,8 @@ long long now_ms(void)
 
 /* ---- finding a conmond ---- */
 
-static int connect_to(const char *directory, const char *name)
+/* -1 if not; `nobody` is set if that is because nobody listens there. */
+static int connect_to(const char *directory, const char *name, bool *nobody)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	size_t length = strlen(directory);
@@ -55,33 +63,47 @@ static int connect_to(const char *directory, const char *name)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
+	int failure = connect(fd, (struct sockaddr *)&address, sizeof address) < 0 ? errno : 0;
 	/* Never trust a socket that somebody else serves: it would get the environment and the pipes. */
-	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) == 0 && peer.uid == geteuid())
+	if (!failure && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) == 0 && peer.uid == geteuid())
 		return fd;
+	*nobody = failure == ENOENT || failure == ECONNREFUSED;
 	close(fd);
 	return -1;
 }
 
 /* $CONMOND_SOCKET alone if it is set (empty: no shared conmond), else the user's, else root's. */
-static int connect_shared(void)
+static int connect_shared(bool *nobody)
 {
 	const char *chosen = getenv("CONMOND_SOCKET"), *runtime_directory = getenv("XDG_RUNTIME_DIR");
 	int fd = -1;
 
+	*nobody = false;
 	if (chosen)
-		return *chosen ? connect_to(chosen, "") : -1;
+		return *chosen ? connect_to(chosen, "", nobody) : -1;
 	if (runtime_directory && *runtime_directory)
-		fd = connect_to(runtime_directory, "/conmond/conmond.sock");
+		fd = connect_to(runtime_directory, "/conmond/conmond.sock", nobody);
 	if (fd < 0 && geteuid() == 0)
-		fd = connect_to("/run", "/conmond/conmond.sock");
+		fd = connect_to("/run", "/conmond/conmond.sock", nobody);
 	return fd;
+}
+
+/* CONMOND=auto: where nobody listens, one is started; once, until it has served us. */
+static bool may_start_shared(const struct shim *shim)
+{
+	const char *wish = getenv("CONMOND");
+
+	if (!wish || strcmp(wish, "auto") != 0 || shim->tried_start)
+		return false;
+	/* It would become our child again as soon as we are the subreaper; see start_daemon(). */
+	return !shim->sync || shim->processes[ROLE_RUNTIME].state == PROCESS_NONE;
 }
 
 /* Only what conmond itself has a use for: a caller's NODE_OPTIONS must not run code in it. */
 static char **conmond_environment(char **from, char **into, size_t room)
 {
-	static const char *const wanted[] = { "HOME=", "LANG=", "PATH=", "TMPDIR=", "TZ=", "XDG_RUNTIME_DIR=" };
+	static const char *const wanted[] = { "CONMOND_SOCKET=", "HOME=", "LANG=", "PATH=", "TMPDIR=", "TZ=",
+					      "XDG_RUNTIME_DIR=" };
 	size_t count = 0;
 
 	for (; *from; from++)
@@ -115,48 +137,84 @@ static void find_bundle(char path[PATH_MAX])
 	_exit(127);
 }
 
-static void run_conmond(struct shim *shim, int fd)
+static void run_conmond(struct shim *shim, enum link_kind kind, int fd)
 {
 	char path[PATH_MAX], *environment[32];
+	bool shared = kind == LINK_STARTED;
+	sigset_t none;
 
 	/* Not the caller's terminal, not its signals, and none of its descriptors but stderr. */
 	setsid();
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
 		_exit(127);
+	/* One that is shared has nothing to do with this caller: when it fails a private one says why. */
+	if (shared && (dup2(null, STDERR_FILENO) < 0 || chdir("/") < 0))
+		_exit(127);
 	if (fd == 3 ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, 3) < 0)
 		_exit(127);
 	syscall(SYS_close_range, 4u, ~0u, 0);
-	sigprocmask(SIG_SETMASK, &shim->caller_mask, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, shared ? &none : &shim->caller_mask, NULL);
 	find_bundle(path);
 	static const char *const nodes[] = { CONMON_NODE, "/usr/bin/node", "/usr/local/bin/node" };
 	conmond_environment(shim->environ, environment, sizeof environment / sizeof *environment);
 	int error = 0;
 	for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
-		char *arguments[] = { (char *)nodes[i], path, "--private", NULL };
+		char *arguments[] = { (char *)nodes[i], path, shared ? "--on-demand" : "--private", NULL };
 		execve(nodes[i], arguments, environment);
 		if (i == 0)
 			error = errno;
 	}
 	complain("cannot start conmond: cannot execute", CONMON_NODE, error);
+	complain("install Node.js there or as /usr/bin/node, or build conmon-ts again with the one you have", NULL, 0);
 	_exit(127);
 }
 
-static int start_private(struct shim *shim)
+/*
+ * Forks a process that outlives us and is not our child, neither now nor later: as
+ * the subreaper we would get it back if it were orphaned, and wait for it at the
+ * end. So its parent is ours: the process that the caller started, which is about
+ * to leave, and later whoever reaps orphans. With --sync that would be the caller,
+ * who knows nothing of it; there it is orphaned before we are the subreaper.
+ * 0: in that process; -1: it failed.
+ */
+static pid_t start_daemon(const struct shim *shim)
+{
+	struct clone_args siblings = { .flags = CLONE_PARENT };
+
+	if (!shim->sync)
+		return (pid_t)syscall(SYS_clone3, &siblings, sizeof siblings);
+	pid_t pid = fork();
+	if (pid == 0) {
+		pid = fork();
+		if (pid != 0)
+			_exit(pid < 0);
+		return 0;
+	}
+	int status;
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+		return -1;
+	return pid;
+}
+
+/* Starts a conmond that serves us; returns our end of the connection, or -1. */
+static int start_conmond(struct shim *shim, enum link_kind kind)
 {
 	int ends[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		return -1;
-	pid_t pid = fork();
+	pid_t pid = kind == LINK_PRIVATE ? fork() : start_daemon(shim);
 	if (pid == 0)
-		run_conmond(shim, ends[1]);
+		run_conmond(shim, kind, ends[1]);
 	close(ends[1]);
 	if (pid < 0) {
 		close(ends[0]);
 		return -1;
 	}
-	shim->conmond = pid;
+	if (kind == LINK_PRIVATE)
+		shim->conmond = pid;
 	return ends[0];
 }
 
@@ -236,16 +294,36 @@ static bool greet(struct shim *shim)
 	return shim->link >= 0;
 }
 
+/* The next conmond: one that is there, one that is started for all, one for us alone. */
+static void find_conmond(struct shim *shim)
+{
+	bool nobody = false;
+
+	shim->link_kind = LINK_SHARED;
+	shim->link = shim->avoid_shared ? -1 : connect_shared(&nobody);
+	shim->avoid_shared = false;
+	if (shim->link < 0 && nobody && may_start_shared(shim)) {
+		shim->link_kind = LINK_STARTED;
+		shim->tried_start = true;
+		shim->link = start_conmond(shim, LINK_STARTED);
+	}
+	if (shim->link < 0) {
+		shim->link_kind = LINK_PRIVATE;
+		shim->link = start_conmond(shim, LINK_PRIVATE);
+	}
+}
+
 void link_establish(struct shim *shim)
 {
-	shim->link = shim->avoid_shared ? -1 : connect_shared();
-	shim->link_private = shim->link < 0;
-	shim->avoid_shared = false;
-	if (shim->link_private)
-		shim->link = start_private(shim);
+	static const int answer_ms[] = { [LINK_SHARED] = SHARED_ANSWER_MS,
+					 [LINK_STARTED] = STARTED_ANSWER_MS,
+					 [LINK_PRIVATE] = PRIVATE_ANSWER_MS };
+
+	find_conmond(shim);
 	shim->link_state = LINK_GREETED;
 	shim->since = now_ms();
-	shim->answer_by = shim->since + (shim->link_private ? PRIVATE_ANSWER_MS : SHARED_ANSWER_MS);
+	shim->answer_by = shim->since + answer_ms[shim->link_kind];
+	shim->ready_by = shim->since + (shim->link_kind == LINK_PRIVATE ? PRIVATE_READY_MS : SHARED_READY_MS);
 	if (shim->link < 0) {
 		if (!shim->released)
 			complain("cannot start conmond", NULL, errno);
@@ -278,18 +356,27 @@ static void end_private_conmond(struct shim *shim)
 /* Nobody thinks for us: before the caller was let go that is an error of its own, later we try for ever. */
 void link_lost(struct shim *shim)
 {
-	bool was_private = shim->link_private;
+	bool was_private = shim->link_kind == LINK_PRIVATE;
+	bool was_greeted = shim->link_state == LINK_GREETED;
+	/*
+	 * One that hangs up without a word is about to end, and there may be another one already: because of
+	 * that one it ends, if we had it started in vain.
+	 */
+	bool hung_up = !was_private && was_greeted && !shim->avoid_shared;
+	bool again = hung_up && (shim->link_kind == LINK_STARTED || !shim->tried_again);
 
 	/* A shared conmond that fails us at the start gets no second chance: the caller waits. */
-	if (!was_private && (shim->link_state == LINK_GREETED || !shim->released))
+	if (!was_private && !again && (was_greeted || !shim->released))
 		shim->avoid_shared = true;
 	if (shim->link >= 0)
 		close(shim->link);
 	shim->link = -1;
 	shim->link_state = LINK_DOWN;
 	end_private_conmond(shim);
-	if (!was_private && shim->avoid_shared) {
-		shim->next_attempt = now_ms();
+	if (again && shim->link_kind == LINK_SHARED)
+		shim->tried_again = true;
+	if (again || (!was_private && shim->avoid_shared)) {
+		shim->next_attempt = now_ms() + (again ? RETRY_AGAIN_MS : 0);
 		return;
 	}
 	if (!shim->released && was_private) {
@@ -308,17 +395,28 @@ void link_lost(struct shim *shim)
 	shim->next_attempt = now_ms() + (shim->failures++ ? pause : 0);
 }
 
-/* Time is up for the hello's answer, or has come for another attempt. */
+static void give_up(struct shim *shim, const char *private_text, const char *shared_text)
+{
+	if (!shim->released && shim->link_kind == LINK_PRIVATE)
+		complain(private_text, NULL, 0);
+	else if (!shim->released) {
+		warn(shared_text, NULL);
+		warn("starting a private conmond; if the shared one hangs, conmond --replace takes its place", NULL);
+	}
+	shim->avoid_shared = true;
+	link_lost(shim);
+}
+
+/* Time is up for the hello's answer or for what comes before the release, or has come for another attempt. */
 void link_timeout(struct shim *shim)
 {
 	long long now = now_ms();
 
-	if (shim->link_state == LINK_GREETED && now >= shim->answer_by) {
-		if (!shim->released && shim->link_private)
-			complain("conmond did not answer in time", NULL, 0);
-		shim->avoid_shared = true;
-		link_lost(shim);
-	}
+	if (shim->link_state == LINK_GREETED && now >= shim->answer_by)
+		give_up(shim, "conmond did not answer in time", "the shared conmond does not answer");
+	else if (shim->link_state == LINK_UP && !shim->released && now >= shim->ready_by)
+		give_up(shim, "conmond did not get ready for the container in time",
+			"the shared conmond does not get ready for the container");
 	if (shim->link_state == LINK_DOWN && now >= shim->next_attempt)
 		link_establish(shim);
 }
@@ -403,5 +501,6 @@ void link_receive(struct shim *shim)
 	message[length] = '\0';
 	shim->link_state = LINK_UP;
 	shim->helloed = true;
+	shim->tried_start = shim->tried_again = false;
 	handle_request(shim, message, (size_t)length, fds, fd_count);
 }

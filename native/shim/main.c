@@ -279,9 +279,12 @@ static void take_signal(struct shim *shim)
 /* Milliseconds until link_timeout() has something to do; -1: never. */
 static int patience(const struct shim *shim)
 {
-	if (shim->link_state == LINK_UP)
+	if (shim->link_state == LINK_UP && shim->released)
 		return -1;
-	long long left = (shim->link_state == LINK_GREETED ? shim->answer_by : shim->next_attempt) - now_ms();
+	const long long due[] = { [LINK_DOWN] = shim->next_attempt,
+				  [LINK_GREETED] = shim->answer_by,
+				  [LINK_UP] = shim->ready_by };
+	long long left = due[shim->link_state] - now_ms();
 	return left > 0 ? (int)left : 0;
 }
 

@@ -27,11 +27,11 @@ static size_t append(char *line, size_t at, size_t size, const char *text)
 	return at;
 }
 
-/* "[conmon:e]: WHAT ON: REASON" on stderr; `on` may be NULL, `error` 0. */
-void complain(const char *what, const char *on, int error)
+/* "LEVEL WHAT ON: REASON" on stderr; `on` may be NULL, `error` 0. */
+static void say(const char *level, const char *what, const char *on, int error)
 {
 	char line[1024];
-	size_t room = sizeof line - 1, at = append(line, 0, room, "[conmon:e]: ");
+	size_t room = sizeof line - 1, at = append(line, 0, room, level);
 
 	at = append(line, at, room, what);
 	if (on) {
@@ -44,6 +44,17 @@ void complain(const char *what, const char *on, int error)
 	}
 	line[at++] = '\n';
 	write_all(STDERR_FILENO, line, at);
+}
+
+void complain(const char *what, const char *on, int error)
+{
+	say("[conmon:e]: ", what, on, error);
+}
+
+/* Something is wrong, but the container is going to be started all the same. */
+void warn(const char *what, const char *on)
+{
+	say("[conmon:w]: ", what, on, 0);
 }
 
 /* Decimal digits and a NUL; 21 bytes are always enough. Returns the digits' count. */

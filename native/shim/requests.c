@@ -190,7 +190,7 @@ static bool obey(struct shim *shim, uint32_t type, const unsigned char *message,
 	case MSG_REFUSE:
 		/* Another conmond may be willing; ours must be. */
 		shim->avoid_shared = true;
-		if (shim->link_private && !shim->released)
+		if (shim->link_kind == LINK_PRIVATE && !shim->released)
 			complain("conmond refused:", (const char *)message + sizeof(struct msg_plain), 0);
 		link_lost(shim);
 		return true;

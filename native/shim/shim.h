@@ -27,6 +27,13 @@ enum link_state {
 	LINK_UP
 };
 
+/* Where the one at the other end comes from. */
+enum link_kind {
+	LINK_SHARED,  /* it was there, and has others to serve */
+	LINK_STARTED, /* a shared one that we have started (CONMOND=auto); it is not our child */
+	LINK_PRIVATE  /* our own child, for us alone */
+};
+
 struct shim {
 	int argc;
 	char **argv;
@@ -54,10 +61,13 @@ struct shim {
 
 	enum link_state link_state;
 	int link;              /* socket to conmond, -1 when down */
-	bool link_private;     /* conmond is our own child */
+	enum link_kind link_kind;
 	pid_t conmond;         /* the private one, 0 when there is none */
 	bool avoid_shared;     /* the shared one has just refused or failed us */
+	bool tried_start;      /* a shared one was started, and none has said a word since */
+	bool tried_again;      /* one has hung up without a word, and none has said a word since */
 	long long answer_by;   /* milliseconds of CLOCK_MONOTONIC */
+	long long ready_by;    /* when the caller has to have been let go */
 	long long next_attempt;
 	long long since;       /* when the link was made */
 	int failures;          /* links lost in a row that did not last */
@@ -65,6 +75,7 @@ struct shim {
 
 /* report.c: words to the caller */
 void complain(const char *what, const char *on, int error);
+void warn(const char *what, const char *on);
 void write_all(int fd, const char *text, size_t length);
 size_t put_number(char *into, long long number);
 

@@ -74,6 +74,7 @@ export class AttachServer {
   #finished: Promise<void> | undefined;
   #onAllGone: (() => void) | undefined;
   #grace: NodeJS.Timeout | undefined;
+  #onDelivered: (() => void)[] = [];
 
   private constructor(listenerFd: number, options: AttachServerOptions) {
     this.#options = options;
@@ -160,6 +161,22 @@ export class AttachServer {
     if (this.#input === "paused") this.#setInput("wanted");
   }
 
+  /** Takes no more input until `resumeInput()`: what clients send stays where it is. */
+  pauseInput(): void {
+    if (this.#input === "wanted") this.#setInput("paused");
+  }
+
+  /** The output that clients have yet to take, in bytes of packets. */
+  get pendingBytes(): number {
+    return [...this.#clients.values()].reduce((sum, client) => sum + client.pending, 0);
+  }
+
+  /** Resolves when no client has output yet to take. */
+  async delivered(): Promise<void> {
+    if (this.pendingBytes === 0) return;
+    await new Promise<void>((resolve) => this.#onDelivered.push(resolve));
+  }
+
   /**
    * Ends the service after the last output: removes the socket, so that nobody comes any more, and
    * closes the clients. Those that have got everything are closed before this returns; the others get
@@ -243,6 +260,9 @@ export class AttachServer {
     const served = this.#finished !== undefined && client.pending === 0;
     if (client.isOver || served) this.#drop(client);
     else client.watch(this.#input !== "paused");
+    if (this.#onDelivered.length > 0 && this.pendingBytes === 0) {
+      for (const resolve of this.#onDelivered.splice(0)) resolve();
+    }
   }
 
   #drop(client: AttachClient): void {

@@ -21,6 +21,8 @@ export class Conmond {
   readonly #settings: ConmondSettings;
   readonly #syslog = new Syslog();
   readonly #sessions = new Set<Session>();
+  /** Set at the end: until when sessions may take for what is in flight, and who is to be told. */
+  #end: { readonly at: number; readonly done: () => void } | undefined;
 
   constructor(settings: ConmondSettings) {
     this.#settings = settings;
@@ -56,17 +58,40 @@ export class Conmond {
       onClosed: (closed) => this.#forget(closed),
     });
     this.#sessions.add(session);
+    if (this.#end !== undefined) session.handOn(this.#end.at - performance.now());
+  }
+
+  /**
+   * Hands all sessions on to the conmonds that their shims find next, those that have yet to say hello
+   * as well: each as soon as what is in flight has arrived where it belongs.
+   *
+   * @param milliseconds after which it is not waited for any longer
+   * @returns how many sessions are still here; they go on elsewhere when the process ends
+   */
+  async handOn(milliseconds: number): Promise<number> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      const done = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#end = { at: performance.now() + milliseconds, done };
+      for (const session of [...this.#sessions]) session.handOn(milliseconds);
+      if (this.#sessions.size === 0) done();
+    });
+    return this.#sessions.size;
   }
 
   /** Turns a shim away, which finds a conmond of its own then. */
   refuse(fd: number, reason: string): void {
-    this.#settings.log("warn", `Refused a shim: ${reason}`);
     sendRefusal(fd, reason);
     sys.close(fd);
   }
 
   #forget(session: Session): void {
     this.#sessions.delete(session);
-    if (this.#sessions.size === 0) this.#settings.onIdle();
+    if (this.#sessions.size > 0) return;
+    this.#settings.onIdle();
+    this.#end?.done();
   }
 }

@@ -202,6 +202,11 @@ export class CriFramer implements RecordFramer {
     return kernel.read();
   }
 
+  /** Never: it keeps bytes as they are. */
+  isCut(): boolean {
+    return false;
+  }
+
   finish(): boolean {
     return false;
   }

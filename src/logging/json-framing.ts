@@ -106,6 +106,10 @@ export class JsonFramer implements RecordFramer {
     return this.#tails.stdout.length + this.#tails.stderr.length;
   }
 
+  isCut(stream: StreamName): boolean {
+    return this.#tails[stream].length > 0;
+  }
+
   begin(stream: StreamName, at: WallClock): void {
     this.#timestamp.set(at);
     this.#setStream(stream);

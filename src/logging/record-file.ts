@@ -148,6 +148,10 @@ export abstract class RecordFileSink implements Sink {
     this.#tellFaults();
   }
 
+  isCut(stream: StreamName): boolean {
+    return this.#framer.isCut(stream);
+  }
+
   /** The end of an unfinished line is in the file already, but for what the framer holds. */
   end(stream: StreamName): void {
     const framer = this.#framer;

@@ -37,6 +37,9 @@ export interface RecordFramer extends Records {
   /** Bytes of output, of both streams, that wait for more before they can be part of a record. */
   readonly heldBytes: number;
 
+  /** Whether some of these are of this stream: the beginning of a character, whose rest is going to come. */
+  isCut(stream: StreamName): boolean;
+
   /** Begins a read: its stream and time are those of all its records. */
   begin(stream: StreamName, at: WallClock): void;
 

@@ -110,6 +110,8 @@ export interface Sink {
    * @returns whether anything was missing
    */
   resume?(stream: StreamName, data: Uint8Array, at: WallClock): boolean;
+  /** For sinks that divide no character: whether the beginning of one is held, until its rest comes. */
+  isCut?(stream: StreamName): boolean;
   /**
    * Whether the log is slower than what is written, but keeps up if it is given time: who can wait
    * should not write until the sink's `onRelief` says that this is over. Who writes nevertheless may

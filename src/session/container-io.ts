@@ -18,11 +18,18 @@ import { openSinks, sinksOpened } from "./open-sinks.ts";
 import type { Output, OutputEvents } from "./output.ts";
 import { OutputStream } from "./output-stream.ts";
 import type { OwnMessages } from "./own-messages.ts";
+import { within } from "./patience.ts";
 import { StartupText } from "./startup-text.ts";
 import { emptyTransit, Transit } from "./transit.ts";
 
 /** How long attached clients that read slowly are given for the rest, in milliseconds. */
 const CLIENT_GRACE_MS = 10_000;
+
+/** How long the rest of a character is waited for then: it has been written by whoever wrote its beginning. */
+const CHARACTER_MS = 500;
+
+/** How long they hold up a session that goes to another conmond, in milliseconds. */
+const CLIENT_SETTLE_MS = 1000;
 
 /** Everything that a stream of this container passes through. */
 export class ContainerIo {
@@ -41,6 +48,10 @@ export class ContainerIo {
   #fifos: ControlFifos | undefined;
   #startup: StartupText | undefined;
   #transit: Transit | undefined;
+  /** Nothing is read any more: see {@link settle}. */
+  #settling = false;
+  #onRelieved: (() => void) | undefined;
+  #onCompleted: (() => void) | undefined;
 
   /**
    * @param inherited what a hello brought, by slot; what the logs need is taken out of it
@@ -119,9 +130,12 @@ export class ContainerIo {
     this.#openStartup(startup, holdBackStderr, transit);
     this.#openTransit(transit);
     const stdin = takeDeposit(descriptors, SLOT.stdin);
-    if (stdin !== undefined) this.#input?.connect(stdin);
-    // It was closed while another conmond served the session.
-    else if (!this.#options.terminal) this.#input?.close();
+    if (stdin !== undefined) this.#connectInput(stdin);
+    else if (!this.#options.terminal) {
+      // It was closed while another conmond served the session.
+      this.#input?.close();
+      this.#resumeInput();
+    }
     for (const [name, slot] of [
       ["stdout", SLOT.stdout],
       ["stderr", SLOT.stderr],
@@ -209,6 +223,65 @@ export class ContainerIo {
     this.#attach?.removeLink();
   }
 
+  /**
+   * Reads no more, from the container and from clients, and waits until what was read before is where it
+   * belongs: in the logs, with clients that read, in the container's stdin. Then the session can be closed and
+   * another conmond goes on. What has not arrived after so many milliseconds is lost, as when conmond is killed.
+   */
+  async settle(milliseconds: number): Promise<void> {
+    this.#settling = true;
+    this.#attach?.pauseInput();
+    await this.#completeCharacters();
+    const clients = Promise.all([this.#attach?.delivered(), this.#input?.drained()]);
+    await Promise.all([
+      within(this.#settleLogs(), milliseconds),
+      // Nobody reads the container's output meanwhile, and it is not to wait long for a client.
+      within(clients, Math.min(milliseconds, CLIENT_SETTLE_MS)),
+    ]);
+    const late = this.#attach?.pendingBytes ?? 0;
+    if (late > 0) {
+      this.#messages.warn(`Attached clients that read slowly lose ${late} bytes of output`);
+    }
+  }
+
+  async #settleLogs(): Promise<void> {
+    // A log that can be waited for loses nothing; a flush alone gives up after a while.
+    await new Promise<void>((resolve) => {
+      this.#onRelieved = resolve;
+      this.#readOn();
+    });
+    // An unfinished line is sent as a piece of one by those that hold it. Files have it already.
+    for (const sink of this.#sinks) {
+      if (sink.name !== "plugin" && sink.name !== "journald") continue;
+      sink.end("stdout");
+      sink.end("stderr");
+    }
+    await Promise.all(this.#sinks.map((sink) => sink.flush()));
+  }
+
+  /** Some logs hold the beginning of a character, whose rest is on its way: takes that, byte by byte. */
+  async #completeCharacters(): Promise<void> {
+    const completed = new Promise<void>((resolve) => {
+      this.#onCompleted = resolve;
+    });
+    this.#readCutCharacters();
+    await within(completed, CHARACTER_MS);
+    this.#pauseOutput();
+  }
+
+  #readCutCharacters(): void {
+    const isCut = (stream: StreamName) => this.#sinks.some((sink) => sink.isCut?.(stream));
+    this.#pauseOutput();
+    for (const output of this.#outputs) if (isCut(output.name)) output.start();
+    if (isCut("stdout")) this.#terminal?.start();
+    if (!isCut("stdout") && !isCut("stderr")) this.#onCompleted?.();
+  }
+
+  #pauseOutput(): void {
+    this.#terminal?.pause();
+    for (const output of this.#outputs) output.pause();
+  }
+
   /** Closes what is left open, and leaves what has a name to the conmond that comes next. */
   close(): void {
     for (const output of this.#outputs) output.close();
@@ -284,6 +357,8 @@ export class ContainerIo {
         settings,
       );
     }
+    // Until there is a stdin, input is safest where it is: with the shim's copy of the client's socket.
+    if (this.#input !== undefined) this.#attach.pauseInput();
   }
 
   #openFifos(bundle: string, inherited: Map<number, number>): void {
@@ -310,7 +385,7 @@ export class ContainerIo {
 
   #makeTerminal(): ContainerTerminal {
     return new ContainerTerminal(this.#connection, {
-      onTerminal: (input) => this.#input?.connect(input),
+      onTerminal: (input) => this.#connectInput(input),
       ...this.#reading(),
       onEnd: (_stream, error) => {
         if (error)
@@ -320,10 +395,19 @@ export class ContainerIo {
     });
   }
 
+  #connectInput(fd: number): void {
+    this.#input?.connect(fd);
+    this.#resumeInput();
+  }
+
+  #resumeInput(): void {
+    if (!this.#settling) this.#attach?.resumeInput();
+  }
+
   #makeInput(): StandardInput {
     const isTerminal = this.#options.terminal;
     const events = {
-      onDrained: () => this.#attach?.resumeInput(),
+      onDrained: () => this.#resumeInput(),
       onClosed: (error?: Error) => {
         // The shim's copy would keep the container from seeing the end.
         if (!isTerminal) this.#connection.drop(SLOT.stdin);
@@ -361,7 +445,10 @@ export class ContainerIo {
       this.#journal.noteStartupSize(this.#startup.size);
     }
     for (const sink of this.#sinks) sink.begin?.();
-    return this.#transit.read(fd, most, (data) => this.#onOutput(stream, data));
+    const size = this.#settling ? 1 : most;
+    const count = this.#transit.read(fd, size, (data) => this.#onOutput(stream, data));
+    if (this.#settling) this.#readCutCharacters();
+    return count;
   }
 
   #onOutput(stream: StreamName, data: Uint8Array): void {
@@ -422,9 +509,7 @@ export class ContainerIo {
     if (this.#rate === undefined) this.#write(stream, data, now);
     else this.#rate.write(stream, data, now);
     this.#attach?.broadcast(stream, data);
-    if (!this.#isBehind()) return;
-    this.#terminal?.pause();
-    for (const output of this.#outputs) output.pause();
+    if (this.#isBehind()) this.#pauseOutput();
   }
 
   #write(stream: StreamName, data: Uint8Array, at: sys.WallClock): void {
@@ -439,6 +524,10 @@ export class ContainerIo {
 
   /** Goes on when the slowest log has caught up, or is not waited for any longer. */
   #readOn(): void {
+    if (this.#settling) {
+      if (!this.#sinks.some((sink) => sink.behind)) this.#onRelieved?.();
+      return;
+    }
     if (this.#isBehind()) return;
     this.#terminal?.start();
     for (const output of this.#outputs) output.start();

@@ -3,14 +3,21 @@
 /** An error in one session's code ends that session only: its shim goes on with another conmond. */
 export class Containment {
   readonly #onBroken: (error: Error) => void;
+  #suspended = false;
 
   /** @param onBroken ends the session; it must not throw */
   constructor(onBroken: (error: Error) => void) {
     this.#onBroken = onBroken;
   }
 
+  /** Lets no event do anything any more. */
+  suspend(): void {
+    this.#suspended = true;
+  }
+
   /** Carries out what an event asks for. */
   guard(event: () => void): void {
+    if (this.#suspended) return;
     try {
       event();
     } catch (error) {

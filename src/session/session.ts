@@ -31,6 +31,7 @@ import { ConmonError } from "./errors.ts";
 import { HeldSignal } from "./held-signal.ts";
 import { Leaving } from "./leaving.ts";
 import type { OwnMessages } from "./own-messages.ts";
+import { within } from "./patience.ts";
 import { readRequest, type Server } from "./request.ts";
 import { isAlive } from "./shim-process.ts";
 import type { Surroundings } from "./stage.ts";
@@ -73,6 +74,10 @@ export class Session implements ShimEvents {
   /** Of the shim; known from its hello on. */
   #shimPid = 0;
   #closed = false;
+  /** When that is to be done at the latest, by `performance.now()`. */
+  #handOnBy = 0;
+  /** The session is to go to another conmond: `wanted` until it can, `under-way` once it is being emptied. */
+  #handingOn: "no" | "wanted" | "under-way" = "no";
 
   constructor(settings: SessionSettings) {
     this.#settings = settings;
@@ -94,8 +99,12 @@ export class Session implements ShimEvents {
       this.#heldSignal.hold(hello.unheededSignal);
       this.#shimPid = hello.shimPid;
       try {
-        if (hello.released) this.#takeOver(hello, context, caller, descriptors);
-        else this.#begin(hello, context, caller, descriptors);
+        if (hello.released) {
+          this.#takeOver(hello, context, caller, descriptors);
+          this.#handOnIfWanted();
+        } else {
+          this.#begin(hello, context, caller, descriptors);
+        }
       } finally {
         for (const fd of descriptors.values()) sys.close(fd);
       }
@@ -159,6 +168,7 @@ export class Session implements ShimEvents {
     });
     this.#ending = new Ending(around, equipment, (status) => {
       this.#phase = "leaving";
+      this.#handOnIfWanted();
       this.#leaving = this.#makeLeaving(around, status, equipment.clientsDetached);
       this.#leaving.begin();
     });
@@ -182,6 +192,7 @@ export class Session implements ShimEvents {
   #beginStart(descriptors: Map<number, number>): void {
     this.#phase = "awaiting";
     this.#start?.begin(descriptors);
+    this.#handOnIfWanted();
   }
 
   onSpawned(role: Role, _pid: number, descriptors: Map<number, number>): void {
@@ -191,8 +202,8 @@ export class Session implements ShimEvents {
         // It came while the request to start was on its way.
         this.#heldSignal.passToRuntime();
       }
-      for (const fd of descriptors.values()) sys.close(fd);
     });
+    for (const fd of descriptors.values()) sys.close(fd);
   }
 
   onFailed(request: number, errno: number, text: string): void {
@@ -291,6 +302,38 @@ export class Session implements ShimEvents {
     this.#close();
   }
 
+  // ---- another conmond comes after ----
+
+  /**
+   * Lets another conmond go on, which the shim is going to look for, as soon as what has been read from the
+   * container is where it belongs, or after so many milliseconds. Not before the caller has been let go, nor
+   * in the middle of telling the end; then it is over by itself, or this is done later.
+   */
+  handOn(milliseconds: number): void {
+    if (this.#closed || this.#handingOn !== "no") return;
+    this.#handingOn = "wanted";
+    this.#handOnBy = performance.now() + milliseconds;
+    this.#handOnIfWanted();
+  }
+
+  /** To be called when the phase has changed to one in which that is possible. */
+  #handOnIfWanted(): void {
+    if (this.#closed || this.#handingOn !== "wanted") return;
+    if (this.#phase === "checking" || this.#phase === "ending") return;
+    this.#handingOn = "under-way";
+    // Whoever goes on learns of what happens now from the next hello.
+    this.#containment.suspend();
+    const left = Math.max(0, this.#handOnBy - performance.now());
+    const settled =
+      this.#phase === "leaving"
+        ? within(this.#equipment?.clientsDetached ?? Promise.resolve(), left)
+        : (this.#equipment?.io.settle(left) ?? Promise.resolve());
+    this.#containment.after(settled, () => {
+      if (!this.#closed) this.#messages.info("Handing the session on");
+      this.#close();
+    });
+  }
+
   // ---- another conmond went before ----
 
   #takeOver(
@@ -347,6 +390,8 @@ export class Session implements ShimEvents {
     if (exitCommand.state === "ended") {
       this.#leaving.onExitCommandEnded(exitStatus(exitCommand.ending));
     }
+    // The shim waits for a word, and there may be no other for a long time; this one changes nothing.
+    this.#connection.watch(0);
   }
 
   // ---- faults ----

@@ -190,7 +190,11 @@ export class ShimConnection {
       if ((message.type === "hello") === this.#greeted) {
         throw new messages.ProtocolError(`message ${message.type} out of turn`);
       }
-      if (message.type === "hello") context = readContext(descriptors.shift());
+      if (message.type === "hello") {
+        context = readContext(descriptors.shift());
+        // It did not wait for us: the session is another conmond's by now, and nothing of it may be touched.
+        if (sys.hasHungUp(this.#fd)) throw new Error("it has given up waiting for an answer");
+      }
     } catch (error) {
       for (const fd of descriptors) sys.close(fd);
       if (error instanceof messages.ProtocolError && !this.#greeted) this.refuse(error.message);

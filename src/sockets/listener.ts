@@ -20,6 +20,12 @@ export interface ListenerEvents {
   onConnection(fd: number): void;
   /** `kind` is one of a few fixed names. */
   onFault(kind: string, error: Error): void;
+  /**
+   * There is no descriptor left: may make one free, accept one who waits, and turn him away. By default they wait.
+   *
+   * @returns whether somebody was accepted
+   */
+  onExhausted?(accept: () => number | undefined): boolean;
 }
 
 /**
@@ -47,6 +53,18 @@ export class Listener {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#readiness.watch(sys.READABLE);
+  }
+
+  /** Accepts nobody until `resume()`; who connects waits. */
+  pause(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (!this.#closed) this.#readiness.watch(0);
+  }
+
+  /** Goes on after a `pause()`. */
+  resume(): void {
+    if (!this.#closed) this.#readiness.watch(sys.READABLE);
   }
 
   /** Accepts those that are waiting now, without waiting for the event loop to tell of them. */
@@ -82,24 +100,36 @@ export class Listener {
     for (let n = 0; n < CONNECTIONS_PER_TURN && !this.#closed; n++) {
       const fd = this.#accept();
       if (fd === undefined) return;
-      this.#events.onConnection(fd);
+      if (fd !== "turned-away") this.#events.onConnection(fd);
     }
   }
 
-  #accept(): number | undefined {
+  #accept(): number | "turned-away" | undefined {
     try {
       return sys.accept(this.fd);
     } catch (cause) {
       // Whoever connected has left again; if there is another one, the next event tells.
       if (sys.isSystemError(cause, "ECONNABORTED")) return undefined;
-      this.#pause(cause as Error);
+      const exhausted = EXHAUSTED.some((code) => sys.isSystemError(cause, code));
+      if (exhausted && this.#events.onExhausted !== undefined) return this.#turnOneAway();
+      this.#stop(cause as Error, exhausted);
       return undefined;
     }
   }
 
-  #pause(cause: Error): void {
+  /** The kernel says that there is no descriptor even when nobody waits for one. */
+  #turnOneAway(): "turned-away" | undefined {
+    try {
+      if (this.#events.onExhausted?.(() => sys.accept(this.fd)) === true) return "turned-away";
+      return undefined;
+    } catch (cause) {
+      this.#stop(cause as Error, true);
+      return undefined;
+    }
+  }
+
+  #stop(cause: Error, exhausted: boolean): void {
     this.#readiness.watch(0);
-    const exhausted = EXHAUSTED.some((code) => sys.isSystemError(cause, code));
     const { client } = this.#events;
     const outlook = exhausted ? "trying again" : `no ${client} can connect any more`;
     const error = new Error(

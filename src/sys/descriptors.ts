@@ -103,6 +103,14 @@ export interface DescriptorCalls {
 
   /** Makes a fifo; the process's umask is taken off the mode. */
   makeFifo(path: string, mode: number): void;
+
+  /**
+   * Locks an open file, if nobody else has (flock). The lock is that of all copies of the descriptor, in
+   * other processes too, and ends with the last of them.
+   *
+   * @returns whether the lock is ours; false when somebody else has it.
+   */
+  lockFile(fd: number): boolean;
 }
 
 export const {
@@ -124,4 +132,5 @@ export const {
   memoryFile,
   sealMemoryFile,
   makeFifo,
+  lockFile,
 }: DescriptorCalls = addon;

@@ -10,6 +10,15 @@ export interface PeerCredentials {
   readonly gid: number;
 }
 
+/** What a socket is, whoever made it. */
+export interface SocketDescription {
+  readonly type: SocketType | "other";
+  /** `listen` has been called. */
+  readonly listening: boolean;
+  /** What it is bound to; "" for one without a path in the file system. */
+  readonly path: string;
+}
+
 /** What `receiveWithDescriptors` took from a socket. 0 bytes and no descriptors: the end. */
 export interface ReceivedMessage {
   /** Length of the message in bytes. If the message was cut, this is more than was there to fill. */
@@ -62,6 +71,16 @@ export interface SocketCalls {
   peerCredentials(fd: number): PeerCredentials;
 
   /**
+   * Tells what a socket is.
+   *
+   * @throws ENOTSOCK for any other descriptor.
+   */
+  describeSocket(fd: number): SocketDescription;
+
+  /** Whether the other end of a connection sends no more, although there may be something to receive yet. */
+  hasHungUp(fd: number): boolean;
+
+  /**
    * Sends a part of `data` (default: all from `offset`, which is 0), with up to 253 descriptors;
    * they stay open here too. A stream may take less than was given, and takes descriptors only
    * with at least one byte.
@@ -86,6 +105,9 @@ export interface SocketCalls {
    */
   receive(fd: number, into: Uint8Array): number;
 
+  /** As `receive`, but leaves what it returns where it is, the descriptors that came along included. */
+  peek(fd: number, into: Uint8Array): number;
+
   /**
    * Receives one message with at most `maxDescriptors` (0 to 253) descriptors; undefined when it
    * would block. On a stream a message ends, at the latest, where one with descriptors begins.
@@ -109,7 +131,10 @@ export const {
   shutdownWrite,
   shutdownBoth,
   peerCredentials,
+  describeSocket,
+  hasHungUp,
   send,
   receive,
+  peek,
   receiveWithDescriptors,
 }: SocketCalls = addon;

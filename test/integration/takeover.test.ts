@@ -289,20 +289,3 @@ describe("when a shim is killed", { skip }, () => {
     sys.close(writeEnd);
   });
 });
-
-describe("a shared conmond without descriptors", { skip }, () => {
-  it("says so once instead of spinning, and serves again when there are some", async (t) => {
-    const scratch = makeScratch(t);
-    const conmond = await startConmond(scratch, { openFiles: 40 });
-    const clients = Array.from({ length: 60 }, () => {
-      const fd = sys.unixSocket("seqpacket");
-      sys.connectUnix(fd, conmond.socket);
-      return fd;
-    });
-    await conmond.logged("Failed to accept");
-    clients.forEach(sys.close);
-    const run = await startWaiting(scratch, conmond.socket);
-    assert.equal(conmond.log().match(/Failed to accept/g)?.length, 1);
-    await finish(run);
-  });
-});

@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, rmSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
+import { chmodSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { ProcessEnd } from "./conmon.ts";
 import { conmondProgram, programPath } from "./programs.ts";
 import type { Scratch } from "./scratch.ts";
-import { appears, inTime, PATIENCE } from "./waiting.ts";
+import { inTime, PATIENCE } from "./waiting.ts";
 
 /** A shared conmond of a test. */
 export interface Conmond {
@@ -15,17 +16,32 @@ export interface Conmond {
   log(): string;
   /** Resolves when its log holds the text. */
   logged(text: string): Promise<void>;
+  /** How it has ended. */
+  readonly ended: Promise<ProcessEnd>;
   /** Sends a signal and waits for the end. */
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
-/** How a conmond is to be started. */
+/** How a shared conmond is to be started. */
 export interface ConmondOptions {
   readonly arguments?: readonly string[];
-  /** Its limit of descriptors. Default: the caller's. */
+  /** Its limit of descriptors. */
   readonly openFiles?: number;
+  /** Default: one of its own, see {@link newSocketPath}. */
+  readonly socket?: string;
+  /** A command with its arguments that is to execute it. Default: none. */
+  readonly wrapper?: readonly string[];
   /** Options for Node.js. */
   readonly node?: readonly string[];
+  /** Besides a small one. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** A path for a socket, in a directory that conmond does not refuse. */
+export function newSocketPath(scratch: Scratch): string {
+  const directory = scratch.folder("conmond");
+  chmodSync(directory, 0o700);
+  return join(directory, `${scratch.uniqueName()}.sock`);
 }
 
 /** Starts a shared conmond; resolves when it listens. It is stopped at the end of the test. */
@@ -33,7 +49,7 @@ export async function startConmond(
   scratch: Scratch,
   options: ConmondOptions = {},
 ): Promise<Conmond> {
-  const socket = scratch.path(`${scratch.uniqueName()}.sock`);
+  const socket = options.socket ?? newSocketPath(scratch);
   const args = [
     ...(options.node ?? []),
     conmondProgram,
@@ -43,7 +59,14 @@ export async function startConmond(
   ];
   // The limit of descriptors is set by a shell, which then becomes conmond.
   const limit = options.openFiles === undefined ? "true" : `ulimit -n ${options.openFiles}`;
-  const command = ["-c", `${limit}; exec "$@"`, "sh", process.execPath, ...args];
+  const command = [
+    "-c",
+    `${limit}; exec "$@"`,
+    "sh",
+    ...(options.wrapper ?? []),
+    process.execPath,
+    ...args,
+  ];
   const child = spawn("/bin/sh", command, {
     cwd: scratch.directory,
     env: {
@@ -51,18 +74,25 @@ export async function startConmond(
       HOME: scratch.directory,
       TMPDIR: scratch.temporary,
       CONMON_TS_TEST: scratch.id,
+      ...options.environment,
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let log = "";
   let onLog = (): void => {};
+  let onListening = (): void => {};
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text) => {
       log += text;
+      if (log.includes("Listening on")) onListening();
       onLog();
     });
   }
-  const ended = once(child, "exit");
+  // Who takes another one's place finds somebody listening already.
+  const serves = new Promise<void>((resolve) => {
+    onListening = resolve;
+  });
+  const ended = once(child, "exit").then(([status, signal]): ProcessEnd => ({ status, signal }));
   const early = ended.then(() => {
     throw new Error(`conmond ended before it listened: ${log}`);
   });
@@ -73,7 +103,7 @@ export async function startConmond(
   };
   scratch.atEnd(() => stop());
   early.catch(() => {}); // Once it listens, an end is no fault of the start any more.
-  await Promise.race([listens(socket), early]);
+  await Promise.race([inTime(serves, () => `conmond to serve: ${log}`), early]);
   if (child.pid === undefined) throw new Error("conmond has no pid");
   const logged = (text: string): Promise<void> =>
     inTime(
@@ -85,7 +115,7 @@ export async function startConmond(
       }),
       () => `"${text}" in conmond's log: ${log}`,
     );
-  return { socket, pid: child.pid, log: () => log, logged, stop };
+  return { socket, pid: child.pid, log: () => log, logged, ended, stop };
 }
 
 async function end(child: ChildProcess, ended: Promise<unknown>, signal: NodeJS.Signals) {
@@ -94,25 +124,17 @@ async function end(child: ChildProcess, ended: Promise<unknown>, signal: NodeJS.
   await inTime(ended, `conmond's end on ${signal}`);
 }
 
-/**
- * Resolves when somebody listens at the path. To connect would give the server a client that says
- * nothing, so the kernel's table is asked.
- */
-async function listens(path: string): Promise<void> {
-  await appears(path);
-  const end = Date.now() + PATIENCE;
-  while (!isListening(path)) {
-    if (Date.now() > end || !existsSync(path)) throw new Error(`nobody listens at ${path}`);
-    await delay(2); // Between bind(2) and listen(2): no event tells of it.
-  }
-}
-
-/** See proc_net(5): the fourth column holds the flags, the last one the path. */
-function isListening(path: string): boolean {
-  const acceptsConnections = 0x10000;
-  const lines = readFileSync("/proc/net/unix", "utf8").split("\n");
-  return lines.some((line) => {
-    const [, , , flags = "0", , , , socketPath] = line.trim().split(/\s+/);
-    return socketPath === path && (Number.parseInt(flags, 16) & acceptsConnections) !== 0;
+/** A conmond that is expected to end by itself at once. */
+export function tryConmond(
+  scratch: Scratch,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): { status: number | null; stderr: string } {
+  const { status, stderr } = spawnSync(process.execPath, [conmondProgram, ...args], {
+    cwd: scratch.directory,
+    encoding: "utf8",
+    env: { PATH: programPath, CONMON_TS_TEST: scratch.id, ...environment },
+    timeout: PATIENCE,
   });
+  return { status, stderr };
 }

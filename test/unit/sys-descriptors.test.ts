@@ -93,6 +93,7 @@ describe("errors", () => {
       ["F_SETPIPE_SZ", () => sys.setPipeSize(NOT_OPEN, 4096)],
       ["FIONREAD", () => sys.bytesReadable(NOT_OPEN)],
       ["F_ADD_SEALS", () => sys.sealMemoryFile(NOT_OPEN)],
+      ["flock", () => sys.lockFile(NOT_OPEN)],
     ];
     for (const [syscall, call] of calls) {
       const error = failure(call);
@@ -383,6 +384,22 @@ describe("new kinds of files", () => {
     const event = sys.eventFd(0);
     assert.equal(failure(() => sys.sealMemoryFile(event)).code, "EINVAL");
     sys.close(event);
+  });
+
+  test("a lock is one opener's, with all copies of his descriptor, until the last of them is closed", () => {
+    const directory = mkdtempSync(join(tmpdir(), "sys-"));
+    const open = () => openSync(join(directory, "lock"), "a+");
+    const [first, second] = [open(), open()];
+    assert.equal(sys.lockFile(first), true);
+    assert.equal(sys.lockFile(first), true, "it is his already");
+    assert.equal(sys.lockFile(second), false);
+    const copy = sys.duplicate(first);
+    sys.close(first);
+    assert.equal(sys.lockFile(second), false);
+    sys.close(copy);
+    assert.equal(sys.lockFile(second), true);
+    sys.close(second);
+    rmSync(directory, { recursive: true });
   });
 
   test("a fifo is made with the mode less the umask, and not over what is there", () => {

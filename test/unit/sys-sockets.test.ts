@@ -63,6 +63,9 @@ describe("sockets", () => {
       ["SO_PEERCRED", () => sys.peerCredentials(NOT_OPEN)],
       ["sendmsg", () => sys.send(NOT_OPEN, data)],
       ["recv", () => sys.receive(NOT_OPEN, data)],
+      ["recv", () => sys.peek(NOT_OPEN, data)],
+      ["poll", () => sys.hasHungUp(NOT_OPEN)],
+      ["SO_TYPE", () => sys.describeSocket(NOT_OPEN)],
       ["recvmsg", () => sys.receiveWithDescriptors(NOT_OPEN, data, 1)],
     ];
     for (const [syscall, call] of calls) assert.throws(call, { code: "EBADF", syscall });
@@ -193,7 +196,58 @@ describe("addresses", () => {
   });
 });
 
+describe("a socket", () => {
+  test("tells its type, whether it listens, and its path", () => {
+    for (const type of TYPES) {
+      const path = join(directory, `described-${type}`);
+      const fd = sys.unixSocket(type);
+      assert.deepEqual(sys.describeSocket(fd), { type, listening: false, path: "" });
+      sys.bindUnix(fd, path);
+      assert.deepEqual(sys.describeSocket(fd), { type, listening: false, path });
+      if (type !== "dgram") {
+        sys.listen(fd, 1);
+        assert.deepEqual(sys.describeSocket(fd), { type, listening: true, path });
+      }
+      sys.close(fd);
+    }
+    const abstract = sys.unixSocket("dgram");
+    sys.bindUnix(abstract, `@sys-${process.pid}`);
+    assert.equal(sys.describeSocket(abstract).path, "", "it has a name, but no path");
+    sys.close(abstract);
+  });
+});
+
 describe("sending and receiving", () => {
+  test("a connection tells that the other end has hung up, whatever is still to be received", () => {
+    const [one, other] = sys.unixSocketPair("seqpacket");
+    sys.send(one, Buffer.from("last words"));
+    assert.equal(sys.hasHungUp(other), false);
+    sys.close(one);
+    assert.equal(sys.hasHungUp(other), true);
+    assert.equal(sys.receive(other, Buffer.alloc(20)), 10);
+    sys.close(other);
+  });
+
+  test("peeking leaves everything where it is, descriptors included", () => {
+    const [one, other] = sys.unixSocketPair("seqpacket");
+    const into = Buffer.alloc(2);
+    assert.equal(sys.peek(other, into), -1);
+    sys.send(one, Buffer.from("packet"), 0, 6, [one]);
+    for (let i = 0; i < 3; i++) {
+      assert.equal(
+        sys.peek(other, into),
+        6,
+        "the length of the packet, not of what there was room for",
+      );
+      assert.equal(into.toString(), "pa");
+    }
+    const received = sys.receiveWithDescriptors(other, Buffer.alloc(10), 1);
+    assert.deepEqual([received?.bytes, received?.descriptors.length], [6, 1]);
+    closeAll(...(received?.descriptors ?? []), one);
+    assert.equal(sys.peek(other, into), 0);
+    sys.close(other);
+  });
+
   test("packets keep their bounds, streams do not", () => {
     const into = Buffer.alloc(10);
     for (const [type, lengths] of [

@@ -238,6 +238,7 @@ int fcntl(int fd, int command, ...)
 int pipe2(int ends[2], int flags) { return (int)CALL(SYS_pipe2, ends, flags); }
 int fchmod(int fd, mode_t mode) { return (int)CALL(SYS_fchmod, fd, mode); }
 int fstat(int fd, struct stat *status) { return (int)CALL(SYS_fstat, fd, status); }
+int chdir(const char *path) { return (int)CALL(SYS_chdir, path); }
 int access(const char *path, int mode) { return (int)CALL(SYS_faccessat, AT_FDCWD, path, mode); }
 
 ssize_t readlink(const char *path, char *into, size_t size)
