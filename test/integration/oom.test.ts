@@ -4,7 +4,6 @@ import { spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
   rmdirSync,
   rmSync,
@@ -19,6 +18,7 @@ import { openOomNotices } from "../../src/events/oom-notice.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { type ConmonOptions, type ConmonRun, startConmon } from "../support/conmon.ts";
 import { startConmond } from "../support/conmond.ts";
+import { watchDescriptors } from "../support/open-descriptors.ts";
 import { isAlive, waitUntilGone } from "../support/processes.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
@@ -157,7 +157,7 @@ describe("an OOM watch in version 1", { skip }, () => {
       onOom = resolve;
     });
     const problems: string[] = [];
-    const before = readdirSync("/proc/self/fd").length;
+    const leftOver = watchDescriptors();
     const watch = OomWatch.start({
       of: { version: 1, directory, baseline: 0 },
       onOom: () => {
@@ -170,7 +170,7 @@ describe("an OOM watch in version 1", { skip }, () => {
     return {
       ...{ scratch, directory, watch, problems, happened },
       count: () => oomCount,
-      openDescriptors: () => readdirSync("/proc/self/fd").length - before,
+      openDescriptors: () => leftOver().length,
     };
   }
 

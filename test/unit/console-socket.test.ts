@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, openSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { ConsoleSocket } from "../../src/session/console-socket.ts";
 import * as sys from "../../src/sys/mod.ts";
+import { watchDescriptors } from "../support/open-descriptors.ts";
 
 let directory = "";
 beforeEach(() => {
@@ -44,7 +45,7 @@ describe("ConsoleSocket", () => {
   });
 
   it("takes one descriptor of one connection, and closes all others", () => {
-    const before = readdirSync("/proc/self/fd").length;
+    const leftOver = watchDescriptors();
     const { socket, told } = open();
     const [first, second] = [connect(socket.path), connect(socket.path)];
     const files = [0, 1, 2].map(() => openSync("/dev/null", "r"));
@@ -56,7 +57,7 @@ describe("ConsoleSocket", () => {
     assert.equal(existsSync(socket.path), false, "nobody else can connect");
     assert.throws(() => sys.send(second, Buffer.from("x")), { code: "EPIPE" });
     [first, second, ...told.masters].forEach(sys.close);
-    assert.equal(readdirSync("/proc/self/fd").length, before, "no descriptor is left over");
+    assert.deepEqual(leftOver(), [], "no descriptor is left over");
     assert.deepEqual(told.faults, []);
   });
 

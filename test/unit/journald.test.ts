@@ -1,10 +1,11 @@
 /** The sink for journald with a datagram socket in journald's place. */
 import assert from "node:assert/strict";
-import { readdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { type JournaldOptions, JournaldSink } from "../../src/logging/journald.ts";
 import type { SinkFault } from "../../src/logging/sink.ts";
 import { JournalReceiver } from "../support/journal.ts";
+import { watchDescriptors } from "../support/open-descriptors.ts";
 import { Scratch } from "../support/scratch.ts";
 import { inTime } from "../support/waiting.ts";
 
@@ -15,15 +16,13 @@ const ENDLESS = 2 ** 30;
 let scratch: Scratch;
 let path: string;
 let faults: SinkFault[];
-let before: number;
+let leftOver: () => string[];
 let relieved: () => void;
 const sinks: JournaldSink[] = [];
 const receivers: JournalReceiver[] = [];
 
-const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
-
 beforeEach(() => {
-  before = openDescriptors();
+  leftOver = watchDescriptors();
   scratch = new Scratch();
   path = scratch.path("socket");
   faults = [];
@@ -34,7 +33,7 @@ afterEach(async () => {
   for (const sink of sinks.splice(0)) sink.close();
   for (const receiver of receivers.splice(0)) receiver.close();
   await scratch.close();
-  assert.equal(openDescriptors(), before, "descriptors are left over");
+  assert.deepEqual(leftOver(), [], "descriptors are left over");
 });
 
 function receive(): JournalReceiver {

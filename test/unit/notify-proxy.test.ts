@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { MAX_NOTIFY_MESSAGE, NotifyProxy } from "../../src/events/mod.ts";
 import * as sys from "../../src/sys/mod.ts";
+import { watchDescriptors } from "../support/open-descriptors.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
 import { inTime } from "../support/waiting.ts";
 
@@ -176,13 +177,13 @@ describe("the sd-notify proxy", () => {
     const send = openSender(settings);
     const [reader, writer] = sys.pipe();
     settings.scratch.atEnd(() => sys.close(reader));
-    const before = readdirSync("/proc/self/fd").length;
+    const leftOver = watchDescriptors();
     for (const text of ["FDSTORE=1\nFDNAME=x", "BARRIER=1", ""]) send(text, [writer, writer]);
     send("READY=1\nFDSTORE=1", [writer]);
     sys.close(writer);
     assert.equal(await host.next(), "READY=1");
     assert.equal(host.take(), undefined);
-    assert.equal(readdirSync("/proc/self/fd").length, before - 1);
+    assert.deepEqual(leftOver(), []);
     // Nobody has the other end any more: this is the end, not an empty pipe.
     assert.equal(sys.read(reader, Buffer.alloc(1), 0, 1), 0);
   });
@@ -311,7 +312,7 @@ describe("the sd-notify proxy", () => {
 
   it("names what keeps it from being made, and leaves no descriptors", (t) => {
     const { bundle, hostPath: host } = prepare(t);
-    const before = readdirSync("/proc/self/fd").length;
+    const leftOver = watchDescriptors();
     const options = { bundle, host, onFault: () => {} };
     mkdirSync(join(bundle, "notify/notify.sock"), { recursive: true });
     assert.throws(
@@ -320,6 +321,6 @@ describe("the sd-notify proxy", () => {
     );
     const own = join(bundle, "notify/notify.sock");
     assert.throws(() => NotifyProxy.open({ ...options, host: own }), /on to itself/);
-    assert.equal(readdirSync("/proc/self/fd").length, before);
+    assert.deepEqual(leftOver(), []);
   });
 });

@@ -13,6 +13,7 @@ import {
   readLogs,
 } from "../../src/logging/read/mod.ts";
 import { compareTimes } from "../../src/logging/read/rfc3339.ts";
+import { watchDescriptors } from "../support/open-descriptors.ts";
 
 const TIME = "2026-11-24T04:13:35.000000001Z";
 
@@ -211,11 +212,11 @@ test("an aborted signal ends the reading", async () => {
 test("every descriptor is closed, however the reading ends", async () => {
   put(".1", records("a"));
   put("", `${records("b")}nonsense\n`);
-  const before = fs.readdirSync("/proc/self/fd").length;
+  const leftOver = watchDescriptors();
   await texts({ onFault: () => {} });
   await assert.rejects(texts());
   for await (const line of readLogs(path)) if (line.text.length > 0) break;
-  assert.equal(fs.readdirSync("/proc/self/fd").length, before);
+  assert.deepEqual(leftOver(), []);
 });
 
 /** Bytes that this process has read by now. */

@@ -5,7 +5,6 @@ import {
   ftruncateSync,
   mkdtempSync,
   openSync,
-  readdirSync,
   readFileSync,
   readlinkSync,
   readSync,
@@ -16,6 +15,7 @@ import { endianness, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import * as sys from "../../src/sys/mod.ts";
+import { watchDescriptors } from "../support/open-descriptors.ts";
 
 const NOT_OPEN = 1_000_000;
 const O_NONBLOCK = 0o4000;
@@ -25,10 +25,6 @@ const O_CLOEXEC = 0o2000000;
 function flagsOf(fd: number): number {
   const text = readFileSync(`/proc/self/fdinfo/${fd}`, "latin1");
   return Number.parseInt(/^flags:\s+(\d+)$/m.exec(text)?.[1] ?? "", 8);
-}
-
-function openDescriptors(): string {
-  return readdirSync("/proc/self/fd").join(" ");
 }
 
 /** What a system call that must fail throws. */
@@ -42,12 +38,12 @@ function failure(call: () => unknown): sys.SystemError {
   return thrown;
 }
 
-let before = "";
+let leftOver = watchDescriptors();
 beforeEach(() => {
-  before = openDescriptors();
+  leftOver = watchDescriptors();
 });
 afterEach(() => {
-  assert.equal(openDescriptors(), before, "descriptors are left over");
+  assert.deepEqual(leftOver(), [], "descriptors are left over");
 });
 
 describe("errors", () => {

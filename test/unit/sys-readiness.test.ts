@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { closeSync, openSync, readdirSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { spawn } from "node-pty";
 import * as sys from "../../src/sys/mod.ts";
+import { watchDescriptors } from "../support/open-descriptors.ts";
 
 const { DISCONNECT, HANGUP, READABLE, Readiness, WRITABLE } = sys;
 const door = new URL("../../src/sys/mod.ts", import.meta.url).href;
@@ -37,10 +38,6 @@ async function severalTurns(): Promise<void> {
   for (let i = 0; i < 5; i++) await turn();
 }
 
-function openDescriptors(): string {
-  return readdirSync("/proc/self/fd").join(" ");
-}
-
 /** Runs a module in a Node.js of its own. */
 function run(program: string, ...flags: string[]) {
   const source = `import * as sys from ${JSON.stringify(door)};\n${program}`;
@@ -48,12 +45,12 @@ function run(program: string, ...flags: string[]) {
   return spawnSync(process.execPath, args, { encoding: "utf8", timeout: 30_000 });
 }
 
-let before = "";
+let leftOver = watchDescriptors();
 beforeEach(() => {
-  before = openDescriptors();
+  leftOver = watchDescriptors();
 });
 afterEach(() => {
-  assert.equal(openDescriptors(), before, "descriptors are left over");
+  assert.deepEqual(leftOver(), [], "descriptors are left over");
 });
 
 describe("Readiness", () => {

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, beforeEach, describe, test } from "node:test";
 import * as sys from "../../src/sys/mod.ts";
+import { watchDescriptors } from "../support/open-descriptors.ts";
 
 const NOT_OPEN = 1_000_000;
 const O_NONBLOCK = 0o4000;
@@ -19,20 +20,16 @@ function flagsOf(fd: number): number {
   return Number.parseInt(/^flags:\s+(\d+)$/m.exec(text)?.[1] ?? "", 8);
 }
 
-function openDescriptors(): string {
-  return readdirSync("/proc/self/fd").join(" ");
-}
-
 function closeAll(...descriptors: (number | undefined)[]): void {
   for (const fd of descriptors) if (fd !== undefined) sys.close(fd);
 }
 
-let before = "";
+let leftOver = watchDescriptors();
 beforeEach(() => {
-  before = openDescriptors();
+  leftOver = watchDescriptors();
 });
 afterEach(() => {
-  assert.equal(openDescriptors(), before, "descriptors are left over");
+  assert.deepEqual(leftOver(), [], "descriptors are left over");
 });
 
 describe("sockets", () => {
@@ -438,37 +435,37 @@ describe("descriptors in messages", () => {
       [253, 100],
     ] as const) {
       const [here, there] = sys.unixSocketPair("seqpacket");
-      const open = openDescriptors();
+      const open = watchDescriptors();
       sendMany(here, "many", sent);
       assert.deepEqual(sys.receiveWithDescriptors(there, into, most), {
         bytes: 4,
         descriptors: [],
         truncated: true,
       });
-      assert.equal(openDescriptors(), open, `${sent} sent, ${most} taken`);
+      assert.deepEqual(open(), [], `${sent} sent, ${most} taken`);
       closeAll(here, there);
     }
   });
 
   test("of a packet whose data was cut are closed too, and its whole length is told", () => {
     const [here, there] = sys.unixSocketPair("seqpacket");
-    const open = openDescriptors();
+    const open = watchDescriptors();
     sendMany(here, "0123456789", 2);
     assert.deepEqual(sys.receiveWithDescriptors(there, Buffer.alloc(4), 2), {
       bytes: 10,
       descriptors: [],
       truncated: true,
     });
-    assert.equal(openDescriptors(), open);
+    assert.deepEqual(open(), []);
     closeAll(here, there);
   });
 
   test("are dropped by a receive that does not ask for them", () => {
     const [here, there] = sys.unixSocketPair("seqpacket");
-    const open = openDescriptors();
+    const open = watchDescriptors();
     sendMany(here, "many", 3);
     assert.equal(sys.receive(there, into), 4);
-    assert.equal(openDescriptors(), open);
+    assert.deepEqual(open(), []);
     closeAll(here, there);
   });
 

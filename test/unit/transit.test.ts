@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { readdirSync } from "node:fs";
 import { describe, it } from "node:test";
 import { spawn } from "node-pty";
 import { emptyTransit, READ_SIZE, Transit } from "../../src/session/transit.ts";
 import * as sys from "../../src/sys/mod.ts";
+import { watchDescriptors } from "../support/open-descriptors.ts";
 
 function nonBlockingPipe(): [number, number] {
   const [readEnd, writeEnd] = sys.pipe();
@@ -107,26 +107,29 @@ describe("Transit", () => {
 
   it("takes what comes from a terminal as well", async () => {
     const terminal = spawn("cat", [], {});
-    const master = (terminal as unknown as { fd: number }).fd;
+    // Not read by anybody else.
+    terminal.pause();
+    const master = sys.duplicate((terminal as unknown as { fd: number }).fd);
     const transit = Transit.create();
     terminal.write("typed\r");
     let got = "";
     while (!got.includes("typed\r\ntyped\r\n")) {
-      const count = transit.read(sys.duplicate(master), 1000, (data) => {
+      const count = transit.read(master, 1000, (data) => {
         got += data;
       });
       if (count < 0) await new Promise(setImmediate);
     }
     terminal.kill();
+    sys.close(master);
     transit.close();
   });
 
   it("needs two descriptors, and leaves none", () => {
-    const before = readdirSync("/proc/self/fd").length;
+    const open = watchDescriptors();
     const transit = Transit.create();
-    assert.equal(readdirSync("/proc/self/fd").length, before + 2);
+    assert.equal(open().length, 2);
     transit.close();
     transit.close();
-    assert.equal(readdirSync("/proc/self/fd").length, before);
+    assert.deepEqual(open(), []);
   });
 });
