@@ -26,7 +26,7 @@ import type { CheckedOptions } from "./checks.ts";
 import { readCommandLine } from "./command-line.ts";
 import { ContainerEvents } from "./container-events.ts";
 import { ContainerIo } from "./container-io.ts";
-import { DEPOSIT, takeDeposit } from "./deposit.ts";
+import { DEPOSIT, faultOfDeposits, takeDeposit } from "./deposit.ts";
 import { checkDirectories } from "./directories.ts";
 import { ConmonError } from "./errors.ts";
 import { writeAtomically, writeExitFiles } from "./exit-report.ts";
@@ -101,6 +101,12 @@ export class Session implements ShimEvents {
 
   onHello(hello: Hello, context: Context, descriptors: Map<number, number>): void {
     this.#guard(() => {
+      const fault = faultOfDeposits(descriptors);
+      if (fault !== undefined) {
+        for (const fd of descriptors.values()) sys.close(fd);
+        this.#turnAway(fault);
+        return;
+      }
       this.#syncPipe = this.#takePipe(descriptors, SLOT.syncPipe);
       this.#attachPipe = this.#takePipe(descriptors, SLOT.attachPipe);
       this.#heldSignal = hello.unheededSignal;
@@ -540,6 +546,10 @@ export class Session implements ShimEvents {
    * can be found in the bundle; with a dead one the session has ended.
    */
   onLost(error?: Error): void {
+    this.#guard(() => this.#lost(error));
+  }
+
+  #lost(error: Error | undefined): void {
     if (this.#closed) return;
     const alive = this.#shimPid > 0 && isAlive(this.#shimPid);
     if (this.#phase !== "checking" || error !== undefined) {

@@ -128,7 +128,9 @@ export class ShimConnection {
       // A shim reads all the time; one whose queue is full is stopped or wedged.
       if (sent < 0) throw new Error("the shim does not take any more messages");
     } catch (error) {
-      this.#lose(error as Error);
+      // Told later: whoever sends is in the midst of something, and must not find all closed when it goes on.
+      this.close();
+      queueMicrotask(() => this.#events.onLost(error as Error));
     }
   }
 
