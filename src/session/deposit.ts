@@ -108,7 +108,12 @@ export function faultOfDeposits(descriptors: ReadonlyMap<number, number>): strin
     const kind = kindIn(slot);
     if (kind !== undefined && !isOfKind(fd, kind)) return `what is in slot ${slot} is no ${kind}`;
   }
-  const hasClients = [...descriptors.keys()].some((slot) => slot >= DEPOSIT.firstClient);
+  const slots = [...descriptors.keys()];
+  // The journal is the first that is deposited, and stays to the end.
+  if (slots.some((slot) => slot >= SLOT.free) && !descriptors.has(DEPOSIT.journal)) {
+    return "there are deposits, but no journal";
+  }
+  const hasClients = slots.some((slot) => slot >= DEPOSIT.firstClient);
   if (hasClients && !descriptors.has(DEPOSIT.listener)) {
     return "there are attach clients, but nothing that listens for them";
   }

@@ -65,10 +65,24 @@ const states = fc.constantFrom(0, 0, 1, 2, 3);
 const hello: fc.Arbitrary<Hello> = fc.record({
   flags: fc.nat(15),
   states: fc.tuple(states, states, states),
-  slots: fc.uniqueArray(
-    slotNumbers.chain((slot) => fc.tuple(fc.constant(slot), fc.oneof(...kindsFor(slot)))),
-    { maxLength: 12, selector: ([slot]) => slot },
-  ),
+  slots: fc
+    .uniqueArray(
+      slotNumbers.chain((slot) => fc.tuple(fc.constant(slot), fc.oneof(...kindsFor(slot)))),
+      { maxLength: 12, selector: ([slot]) => slot },
+    )
+    // Without a journal nothing else counts.
+    .chain((some) => {
+      const rest = some.filter(([slot]) => slot !== DEPOSIT.journal);
+      const journal = fc.constantFrom<[number, Kind]>(
+        [DEPOSIT.journal, "garbage"],
+        [DEPOSIT.journal, "file"],
+        [DEPOSIT.journal, "file"],
+      );
+      return fc.oneof(
+        { weight: 5, arbitrary: journal.map((one) => [...rest, one]) },
+        { weight: 1, arbitrary: fc.constant(rest) },
+      );
+    }),
   valid: fc.oneof(
     { weight: 4, arbitrary: fc.constant(true) },
     { weight: 1, arbitrary: fc.boolean() },
