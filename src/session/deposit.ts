@@ -36,12 +36,15 @@ export class ClientDeposit {
     for (const [slot, fd] of present) this.#slots.set(fd, slot);
   }
 
+  /**
+   * Clients can come and go faster than the shim takes them. One that it has no time for is served as others
+   * are, but goes with us if we are killed.
+   */
   add(fd: number): void {
     const taken = new Set(this.#slots.values());
     for (let slot: number = DEPOSIT.firstClient; slot < DEPOSIT.firstClient + CLIENTS_MAX; slot++) {
       if (taken.has(slot)) continue;
-      this.#slots.set(fd, slot);
-      this.#connection.keep(slot, fd);
+      if (this.#connection.tryKeep(slot, fd)) this.#slots.set(fd, slot);
       return;
     }
   }

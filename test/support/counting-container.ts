@@ -15,9 +15,9 @@ export class CountingContainer {
   readonly bundle: Bundle;
 
   /** Starts it; `created()` of the run tells when it is there. */
-  constructor(scratch: Scratch, options: ConmonOptions = {}, pause = "sleep 0.01") {
+  constructor(scratch: Scratch, options: ConmonOptions = {}) {
     this.bundle = options.bundle ?? makeBundle(scratch, { args: ["true"] });
-    const count = `n=0; while [[ ! -e ${this.#end} ]]; do echo $((n++)); ${pause}; done; exit 7`;
+    const count = `n=0; while [[ ! -e ${this.#end} ]]; do echo $((n++)); sleep 0.01; done; exit 7`;
     this.run = startConmon(scratch, {
       bundle: this.bundle,
       runtime: makeStandInRuntime(scratch, behaviours.runs(count)).path,
