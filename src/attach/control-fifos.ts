@@ -199,7 +199,12 @@ function openFifo(path: string): number {
     if (found?.isDirectory()) throw new Error("there is a directory of that name");
     fs.rmSync(path, { force: true });
     sys.makeFifo(path, FIFO_MODE);
-    return fs.openSync(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW);
+    try {
+      return fs.openSync(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW);
+    } catch (error) {
+      fs.rmSync(path, { force: true });
+      throw error;
+    }
   } catch (cause) {
     throw failure(`Failed to make the fifo ${path}`, cause);
   }
