@@ -74,13 +74,14 @@ function unescapeOctal(text: string): string {
 
 /**
  * Where a cgroup can be seen in this mount; undefined where it is not below the mount's root. The path of
- * one outside of our cgroup namespace begins with `/..`: no mount shows it.
+ * one outside of our cgroup namespace begins with `/..`, and a mount of `/` does not show that.
  */
 export function directoryIn(mount: CgroupMount, path: string): string | undefined {
-  if (path.split("/").includes("..")) return undefined;
   const root = mount.root === "/" ? "" : mount.root;
   if (path !== root && !path.startsWith(`${root}/`)) return undefined;
-  return path === "/" ? mount.point : join(mount.point, path.slice(root.length));
+  const below = path.slice(root.length);
+  if (below.split("/").includes("..")) return undefined;
+  return path === "/" ? mount.point : join(mount.point, below);
 }
 
 /**
