@@ -160,6 +160,7 @@ export class Session implements ShimEvents {
   /** The last that can fail, and then there is no way back. */
   #letCallerGo(descriptors: Map<number, number>): void {
     try {
+      if (this.#journal !== undefined) requireDescriptors(this.#journal.fd);
       const { conmonPidfile } = this.#knownOptions();
       if (conmonPidfile !== undefined) writeAtomically(conmonPidfile, String(this.#shimPid));
       if (this.#heldSignal !== 0) {
@@ -625,6 +626,27 @@ export class Session implements ShimEvents {
     const fd = descriptors.get(slot);
     descriptors.delete(slot);
     return fd === undefined ? undefined : new CallerPipe(fd, slot, this.#connection);
+  }
+}
+
+/** What a session opens once its container runs, at most, its attach clients not counted. */
+const DESCRIPTORS_AHEAD = 16;
+
+/**
+ * Without them a container could be started and never be served: its caller is told now.
+ *
+ * @param any a descriptor that can be duplicated
+ * @throws Error that says so
+ */
+function requireDescriptors(any: number): void {
+  const taken: number[] = [];
+  try {
+    while (taken.length < DESCRIPTORS_AHEAD) taken.push(sys.duplicate(any));
+  } catch (cause) {
+    const reason = `${DESCRIPTORS_AHEAD} more are needed: ${(cause as Error).message}`;
+    throw new Error(`Not enough descriptors for a container, ${reason}`, { cause });
+  } finally {
+    taken.forEach(sys.close);
   }
 }
 

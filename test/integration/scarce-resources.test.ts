@@ -51,7 +51,7 @@ describe("with few descriptors", { skip }, () => {
   it("a monitor says what could not be opened, or does its work", async (t) => {
     const scratch = makeScratch(t);
     let failures = 0;
-    for (const count of [5, 9, 16, 20, 23, 40]) {
+    for (const count of [5, 9, 14, 18, 20, 22, 24, 26, 28, 30, 34, 38, 42, 64]) {
       const run = start(scratch, { wrapper: limited(`ulimit -n ${count}`) });
       const { status } = await inTime(run.closed, `the caller's part, with ${count} descriptors`);
       if (status === 0) assert.equal(await run.exitStatus(), 5);
@@ -62,7 +62,7 @@ describe("with few descriptors", { skip }, () => {
       }
       await run.ended();
     }
-    assert.ok(failures > 0 && failures < 6, `${failures} of 6 failed`);
+    assert.ok(failures > 4 && failures < 14, `${failures} of 14 failed`);
   });
 });
 
