@@ -630,7 +630,7 @@ export class Session implements ShimEvents {
 }
 
 /** What a session opens once its container runs, at most, its attach clients not counted. */
-const DESCRIPTORS_AHEAD = 16;
+const DESCRIPTORS_AHEAD = 10;
 
 /**
  * Without them a container could be started and never be served: its caller is told now.
