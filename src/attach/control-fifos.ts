@@ -197,7 +197,12 @@ function openFifo(path: string): number {
   const { O_RDWR, O_NONBLOCK, O_NOFOLLOW } = fs.constants;
   try {
     makeFifo(path);
-    return fs.openSync(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW);
+    try {
+      return fs.openSync(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW);
+    } catch (error) {
+      fs.rmSync(path, { force: true });
+      throw error;
+    }
   } catch (cause) {
     throw failure(`Failed to make the fifo ${path}`, cause);
   }

@@ -24,6 +24,7 @@ export class Beginning {
   readonly #heldSignal: HeldSignal;
   readonly #shimPid: number;
   readonly #events: BeginningEvents;
+  #equipment: Equipment | undefined;
   #closed = false;
 
   constructor(
@@ -43,7 +44,8 @@ export class Beginning {
     let opened: Promise<void> | undefined;
     try {
       checkDirectories(this.#around.options);
-      opened = this.#events.equip(this.#around).io.logsOpened();
+      this.#equipment = this.#events.equip(this.#around);
+      opened = this.#equipment.io.logsOpened();
     } catch (error) {
       this.#events.onFailed(error as Error);
       return;
@@ -82,6 +84,7 @@ export class Beginning {
   #letCallerGo(descriptors: Map<number, number>): void {
     const { options, connection, messages } = this.#around;
     try {
+      if (this.#equipment !== undefined) requireDescriptors(this.#equipment.journal.fd);
       const { conmonPidfile } = options;
       if (conmonPidfile !== undefined) writeAtomically(conmonPidfile, String(this.#shimPid));
       const { number } = this.#heldSignal;
@@ -95,5 +98,26 @@ export class Beginning {
     connection.release(isPassthrough(options));
     messages.callerLeft();
     this.#events.onBegun(descriptors);
+  }
+}
+
+/** What a session opens once its container runs, at most, its attach clients not counted. */
+const DESCRIPTORS_AHEAD = 10;
+
+/**
+ * Without them a container could be started and never be served: its caller is told now.
+ *
+ * @param any a descriptor that can be duplicated
+ * @throws Error that says so
+ */
+function requireDescriptors(any: number): void {
+  const taken: number[] = [];
+  try {
+    while (taken.length < DESCRIPTORS_AHEAD) taken.push(sys.duplicate(any));
+  } catch (cause) {
+    const reason = `${DESCRIPTORS_AHEAD} more are needed: ${(cause as Error).message}`;
+    throw new Error(`Not enough descriptors for a container, ${reason}`, { cause });
+  } finally {
+    taken.forEach(sys.close);
   }
 }

@@ -97,7 +97,10 @@ export class ContainerEvents {
   #openNotify(inherited: number | undefined): void {
     const { sdnotifySocket: host, launch } = this.#options;
     // Without a bundle there is no place for the socket.
-    if (host === undefined || launch.bundle === undefined) return;
+    if (host === undefined || launch.bundle === undefined) {
+      if (inherited !== undefined) sys.close(inherited);
+      return;
+    }
     const options = {
       bundle: launch.bundle,
       host,

@@ -129,7 +129,8 @@ export class ContainerIo {
     const startup = takeDeposit(descriptors, DEPOSIT.startup);
     this.#openStartup(startup, holdBackStderr, transit);
     this.#openTransit(transit);
-    const stdin = takeDeposit(descriptors, SLOT.stdin);
+    // One that nobody has asked for stays with those that are closed.
+    const stdin = this.#input && takeDeposit(descriptors, SLOT.stdin);
     if (stdin !== undefined) this.#connectInput(stdin);
     else if (!this.#options.terminal) {
       // It was closed while another conmond served the session.
@@ -318,8 +319,11 @@ export class ContainerIo {
     if (inherited !== undefined) {
       const piece = this.#journal.piece;
       const stream = piece === "stdout" ? "stdout" : "stderr";
-      emptyTransit(inherited, (data) => this.#goOn(stream, data));
-      sys.close(inherited);
+      try {
+        emptyTransit(inherited, (data) => this.#goOn(stream, data));
+      } finally {
+        sys.close(inherited);
+      }
     }
     this.#transit = Transit.create();
     this.#connection.keep(DEPOSIT.transit, this.#transit.fd);

@@ -1,4 +1,6 @@
 /** Descriptors of conmond's that the shim keeps, so that the next conmond can go on with them. */
+import { fstatSync } from "node:fs";
+import { isatty } from "node:tty";
 import type { ShimConnection } from "../shim/connection.ts";
 import { SLOT } from "../shim/messages.ts";
 
@@ -34,12 +36,15 @@ export class ClientDeposit {
     for (const [slot, fd] of present) this.#slots.set(fd, slot);
   }
 
+  /**
+   * Clients can come and go faster than the shim takes them. One that it has no time for is served as others
+   * are, but goes with us if we are killed.
+   */
   add(fd: number): void {
     const taken = new Set(this.#slots.values());
     for (let slot: number = DEPOSIT.firstClient; slot < DEPOSIT.firstClient + CLIENTS_MAX; slot++) {
       if (taken.has(slot)) continue;
-      this.#slots.set(fd, slot);
-      this.#connection.keep(slot, fd);
+      if (this.#connection.tryKeep(slot, fd)) this.#slots.set(fd, slot);
       return;
     }
   }
@@ -51,6 +56,71 @@ export class ClientDeposit {
     this.#slots.delete(fd);
     this.#connection.drop(slot);
   }
+}
+
+type Kind = "memory file" | "pipe" | "socket" | "terminal";
+
+/** Of what kind the descriptor in a slot is; undefined where any will do. */
+function kindIn(slot: number): Kind | undefined {
+  switch (slot) {
+    case DEPOSIT.journal:
+    case DEPOSIT.oom:
+    case DEPOSIT.startup:
+      return "memory file";
+    case SLOT.stdin:
+    case SLOT.stdout:
+    case SLOT.stderr:
+    case DEPOSIT.ctl:
+    case DEPOSIT.winsz:
+    case DEPOSIT.transit:
+      return "pipe";
+    case DEPOSIT.listener:
+    case DEPOSIT.notify:
+    case DEPOSIT.consoleListener:
+    case DEPOSIT.consoleConnection:
+      return "socket";
+    case DEPOSIT.terminal:
+      return "terminal";
+    default:
+      return slot >= DEPOSIT.firstClient ? "socket" : undefined;
+  }
+}
+
+function isOfKind(fd: number, kind: Kind): boolean {
+  const status = fstatSync(fd);
+  switch (kind) {
+    case "memory file":
+      return status.isFile();
+    case "pipe":
+      return status.isFIFO();
+    case "socket":
+      return status.isSocket();
+    case "terminal":
+      return isatty(fd);
+  }
+}
+
+/**
+ * Looks at what a hello brought before anything is done with it, so that nothing is half taken over when
+ * something in it turns out to be of no use.
+ *
+ * @returns what is wrong with it, undefined if nothing is
+ */
+export function faultOfDeposits(descriptors: ReadonlyMap<number, number>): string | undefined {
+  for (const [slot, fd] of descriptors) {
+    const kind = kindIn(slot);
+    if (kind !== undefined && !isOfKind(fd, kind)) return `what is in slot ${slot} is no ${kind}`;
+  }
+  const slots = [...descriptors.keys()];
+  // The journal is the first that is deposited, and stays to the end.
+  if (slots.some((slot) => slot >= SLOT.free) && !descriptors.has(DEPOSIT.journal)) {
+    return "there are deposits, but no journal";
+  }
+  const hasClients = slots.some((slot) => slot >= DEPOSIT.firstClient);
+  if (hasClients && !descriptors.has(DEPOSIT.listener)) {
+    return "there are attach clients, but nothing that listens for them";
+  }
+  return undefined;
 }
 
 /** Takes a descriptor out of those that a hello brought. */

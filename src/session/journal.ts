@@ -65,12 +65,18 @@ export class Journal {
   /**
    * Takes over the file of the conmond before. What makes no sense in it counts as not written: so a file
    * that is damaged costs what it would have told, and nothing else.
+   *
+   * @throws a system error for what is no file; then it has been closed
    */
   static adopt(fd: number): Journal {
     const journal = new Journal(fd);
-    const size = Math.min(fstatSync(fd).size, CONSOLE_PATH_AT + CONSOLE_PATH_MAX);
-    const bytes = Buffer.alloc(Math.max(CONSOLE_PATH_AT, size));
-    readSync(fd, bytes, 0, bytes.length, 0);
+    let bytes: Buffer;
+    try {
+      bytes = readFile(fd);
+    } catch (error) {
+      sys.close(fd);
+      throw error;
+    }
     MILESTONES.forEach((milestone, index) => {
       if (bytes[index] === 1) journal.#reached.add(milestone);
     });
@@ -157,6 +163,14 @@ export class Journal {
   close(): void {
     sys.close(this.fd);
   }
+}
+
+/** As much of it as can be ours. */
+function readFile(fd: number): Buffer {
+  const size = Math.min(fstatSync(fd).size, CONSOLE_PATH_AT + CONSOLE_PATH_MAX);
+  const bytes = Buffer.alloc(Math.max(CONSOLE_PATH_AT, size));
+  readSync(fd, bytes, 0, bytes.length, 0);
+  return bytes;
 }
 
 function readMark(bytes: Buffer, log: number): LogMark | undefined {

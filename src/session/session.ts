@@ -24,7 +24,7 @@ import { Beginning } from "./beginning.ts";
 import { Caller } from "./caller.ts";
 import type { CheckedOptions } from "./checks.ts";
 import { Containment } from "./containment.ts";
-import { DEPOSIT } from "./deposit.ts";
+import { DEPOSIT, faultOfDeposits } from "./deposit.ts";
 import { Ending } from "./ending.ts";
 import { Equipment } from "./equipment.ts";
 import { ConmonError } from "./errors.ts";
@@ -94,6 +94,12 @@ export class Session implements ShimEvents {
 
   onHello(hello: Hello, context: Context, descriptors: Map<number, number>): void {
     this.#containment.guard(() => {
+      const fault = faultOfDeposits(descriptors);
+      if (fault !== undefined) {
+        for (const fd of descriptors.values()) sys.close(fd);
+        this.#turnAway(fault);
+        return;
+      }
       const caller = new Caller(this.#connection, this.#messages, descriptors);
       this.#caller = caller;
       this.#heldSignal.hold(hello.unheededSignal);
@@ -137,9 +143,7 @@ export class Session implements ShimEvents {
       return undefined;
     }
     if (request.kind === "not-for-us") {
-      this.#messages.info(`Refused a shim: ${request.reason}`);
-      this.#connection.refuse(request.reason);
-      this.#close();
+      this.#turnAway(request.reason);
       return undefined;
     }
     const { options } = request;
@@ -151,6 +155,13 @@ export class Session implements ShimEvents {
       ...{ connection: this.#connection, messages: this.#messages },
     };
     return this.#around;
+  }
+
+  /** The shim starts a private conmond. */
+  #turnAway(reason: string): void {
+    this.#messages.info(`Refused a shim: ${reason}`);
+    this.#connection.refuse(reason);
+    this.#close();
   }
 
   /** What fails here the caller can still read on its stderr. */
@@ -401,6 +412,15 @@ export class Session implements ShimEvents {
    * can be found in the bundle; with a dead one the session has ended.
    */
   onLost(error?: Error): void {
+    // Also while the session is handed on: then there is nobody any more to whom.
+    try {
+      this.#lost(error);
+    } catch (thrown) {
+      this.#broken(thrown as Error);
+    }
+  }
+
+  #lost(error: Error | undefined): void {
     if (this.#closed) return;
     const alive = this.#shimPid > 0 && isAlive(this.#shimPid);
     if (this.#phase !== "checking" || error !== undefined) {

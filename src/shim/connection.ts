@@ -22,6 +22,21 @@ export interface ShimEvents {
 /** More than the kernel lets any process have of arguments and environment (execve(2)), in bytes. */
 const CONTEXT_MAX = 8 * 1024 * 1024;
 
+/** The longest text for the caller, in characters: one of its arguments alone can have 128 KiB. */
+const TOLD_MAX = 16 * 1024;
+
+/**
+ * How many messages may wait for a shim that takes none just now. It gets some for what happens once, and
+ * none for what may happen without end: so a shim that is behind by more has stopped.
+ */
+const WAITING_MAX = 512;
+
+/** A message that is still to be sent, with descriptors of its own. */
+interface Waiting {
+  readonly message: Buffer;
+  readonly descriptors: readonly number[];
+}
+
 /** The connection's buffer is shared: every message is handled before the next is received. */
 const packet = Buffer.alloc(messages.MESSAGE_MAX);
 
@@ -30,6 +45,7 @@ export class ShimConnection {
   readonly #fd: number;
   readonly #readiness: sys.Readiness;
   readonly #events: ShimEvents;
+  readonly #waiting: Waiting[] = [];
   #greeted = false;
   #closed = false;
   /** Deposits that have not been sent yet, by slot; see {@link keepTogether}. */
@@ -38,7 +54,10 @@ export class ShimConnection {
   constructor(fd: number, events: ShimEvents) {
     this.#fd = fd;
     this.#events = events;
-    this.#readiness = new sys.Readiness(fd, () => this.#receive());
+    this.#readiness = new sys.Readiness(fd, (ready) => {
+      if ((ready & sys.WRITABLE) !== 0) this.#sendWaiting();
+      if ((ready & sys.READABLE) !== 0) this.#receive();
+    });
     this.#readiness.watch(sys.READABLE);
   }
 
@@ -48,7 +67,7 @@ export class ShimConnection {
 
   /** Text for the caller's stdout or stderr; goes nowhere once the caller has been released. */
   tell(stream: "stdout" | "stderr", text: string): void {
-    for (const message of messages.encodeTell(stream, text)) this.#send(message);
+    for (const message of messages.encodeTell(stream, shortened(text))) this.#send(message);
   }
 
   release(keepStdio: boolean): void {
@@ -101,6 +120,16 @@ export class ShimConnection {
     }
   }
 
+  /**
+   * As {@link keep}, unless the shim is behind: then nothing is deposited. For what may come without end.
+   *
+   * @returns whether it is deposited
+   */
+  tryKeep(slot: number, fd: number): boolean {
+    if (this.#closed || this.#waiting.length > 0) return false;
+    return this.#trySend(messages.encodeKeep(slot), [fd]) && !this.#closed;
+  }
+
   drop(slot: number): void {
     this.#send(messages.encodeDrop(slot));
   }
@@ -126,10 +155,18 @@ export class ShimConnection {
     this.close();
   }
 
+  /** Nothing more is said or heard. What waits for the shim is still sent, as soon as it takes it. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (this.#waiting.length > 0) this.#readiness.watch(sys.WRITABLE);
+    else this.#shut();
+  }
+
+  #shut(): void {
+    this.#closed = true;
     this.#readiness.close();
+    for (const { descriptors } of this.#waiting.splice(0)) descriptors.forEach(sys.close);
     sys.close(this.#fd);
   }
 
@@ -143,22 +180,60 @@ export class ShimConnection {
     }
   }
 
-  #send(message: Buffer, descriptors?: number[]): void {
+  #send(message: Buffer, descriptors: readonly number[] = []): void {
     if (this.#held !== undefined && this.#held.size > 0) this.#sendHeld();
     if (this.#closed) return;
-    try {
-      const sent = sys.send(this.#fd, message, 0, message.length, descriptors);
-      // A shim reads all the time; one whose queue is full is stopped or wedged.
-      if (sent < 0) throw new Error("the shim does not take any more messages");
-    } catch (error) {
-      this.#lose(error as Error);
+    if (this.#waiting.length === 0 && this.#trySend(message, descriptors)) return;
+    if (this.#waiting.length === WAITING_MAX) {
+      this.#loseLater(new Error("the shim does not take any more messages"));
+      return;
     }
+    const own: number[] = [];
+    try {
+      // The caller may close its own as soon as this returns.
+      for (const fd of descriptors) own.push(sys.duplicate(fd));
+      this.#waiting.push({ message, descriptors: own });
+      this.#readiness.watch(sys.READABLE | sys.WRITABLE);
+    } catch (error) {
+      own.forEach(sys.close);
+      this.#loseLater(error as Error);
+    }
+  }
+
+  /** False: the shim takes nothing just now. When it cannot be sent at all, it is done with. */
+  #trySend(message: Buffer, descriptors: readonly number[]): boolean {
+    try {
+      const along = descriptors.length === 0 ? undefined : [...descriptors];
+      return sys.send(this.#fd, message, 0, message.length, along) >= 0;
+    } catch (error) {
+      this.#loseLater(error as Error);
+      return true;
+    }
+  }
+
+  #sendWaiting(): void {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      const { message, descriptors } = next;
+      if (!this.#trySend(message, descriptors)) return;
+      // If the connection was lost over it, nothing waits any more.
+      if (this.#waiting.shift() === undefined) return;
+      descriptors.forEach(sys.close);
+    }
+    if (this.#closed) this.#shut();
+    else this.#readiness.watch(sys.READABLE);
   }
 
   #lose(error?: Error): void {
     if (this.#closed) return;
-    this.close();
+    this.#shut();
     this.#events.onLost(error);
+  }
+
+  /** Told later: whoever sends is in the midst of something, and must not find all closed when it goes on. */
+  #loseLater(error: Error): void {
+    const wasOpen = !this.#closed;
+    this.#shut();
+    if (wasOpen) queueMicrotask(() => this.#events.onLost(error));
   }
 
   #receive(): void {
@@ -237,6 +312,11 @@ export class ShimConnection {
         break;
     }
   }
+}
+
+/** Who was told what has been given wrong needs no more of it to know it again. */
+function shortened(text: string): string {
+  return text.length <= TOLD_MAX ? text : `${text.slice(0, TOLD_MAX)}...\n`;
 }
 
 /** Tells a shim that it is not served; the descriptor stays the caller's. */

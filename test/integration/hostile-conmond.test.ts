@@ -368,7 +368,7 @@ class Trial {
     const pidfile = this.#scratch.path("container.pid");
     const fork = `sleep 1000 <&- >/dev/null 2>&1 & printf %s "$!" >${pidfile}.new; mv ${pidfile}.new ${pidfile}`;
     const argv = {
-      stays: ["/bin/sleep", "1000", this.#scratch.id],
+      stays: ["/bin/sleep", "1000"],
       forks: ["/bin/sh", "-c", fork],
       missing: ["/nowhere/runtime"],
     }[what];

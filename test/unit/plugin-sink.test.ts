@@ -9,7 +9,7 @@ import { endThreads, hasThreads } from "../../src/logging/plugin/thread.ts";
 import type { PluginRecord } from "../../src/logging/plugin-api.ts";
 import type { SinkFault } from "../../src/logging/sink.ts";
 import { projectRoot } from "../support/programs.ts";
-import { inTime, textOf } from "../support/waiting.ts";
+import { inTime, PATIENCE, textOf } from "../support/waiting.ts";
 
 const AT = { seconds: 1_700_000_000, nanoseconds: 5 };
 const TIME = "2023-11-14T22:13:20.000000005Z";
