@@ -23,8 +23,11 @@ export function signalNumber(text: string): number {
 }
 
 function realTimeNumber(name: string): number | undefined {
-  const [, end, step = "0"] = /^SIGRTM(IN|AX)(?:[+-](\d{1,2}))?$/.exec(name) ?? [];
-  if (end === undefined) return undefined;
-  const number = end === "IN" ? REAL_TIME.first + Number(step) : REAL_TIME.last - Number(step);
+  const up = /^SIGRTMIN(?:\+(\d{1,2}))?$/.exec(name);
+  const down = /^SIGRTMAX(?:-(\d{1,2}))?$/.exec(name);
+  if (up === null && down === null) return undefined;
+  const number = up
+    ? REAL_TIME.first + Number(up[1] ?? 0)
+    : REAL_TIME.last - Number(down?.[1] ?? 0);
   return number >= REAL_TIME.first && number <= REAL_TIME.last ? number : undefined;
 }
