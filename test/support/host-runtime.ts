@@ -63,10 +63,11 @@ export class HostRuntime {
         texts[name] += text;
       });
     }
-    // Not "close": a container that lives on has the same pipes.
+    // What lives on has the same pipes, which then are not closed.
+    const livesOn = args[0] === "create" || args.includes("--detach");
     const ended = new Promise<Outcome>((resolve, reject) => {
       child.on("error", reject);
-      child.on(args[0] === "create" ? "exit" : "close", (status, signal) => {
+      child.on(livesOn ? "exit" : "close", (status, signal) => {
         resolve({ status, signal, ...texts });
       });
     });

@@ -31,15 +31,16 @@ export async function remove({ options, args: [id = ""], log, store }: Call): Pr
 
 async function end(container: Container, place: Place): Promise<void> {
   const kill = signalNumber("KILL");
+  const find = () => findMembers([container, ...place.execs()]);
+  // Found before anything dies: whose parent has ended may not be recognized any more.
+  let members = find();
   // Its own process first, so that its end is by our signal and not for lack of the others.
   sendSignal(container, kill);
   // Again, for what was forked meanwhile; a number of times that a fork bomb can't extend.
-  for (let rounds = 0; rounds < 5; rounds++) {
-    const members = findMembers([container, ...place.execs()]);
-    if (members.length === 0) break;
+  for (let rounds = 0; rounds < 5 && members.length > 0; rounds++) {
     for (const member of members) sendSignal(member, kill);
     const ends = await Promise.all(members.map((member) => waitForEnd(member, PATIENCE)));
     if (ends.includes(false)) throw new Failure("container init still running");
+    members = find();
   }
-  if (!(await waitForEnd(container, PATIENCE))) throw new Failure("container init still running");
 }
