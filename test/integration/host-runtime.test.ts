@@ -13,12 +13,13 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
+import { spawn as spawnInTerminal } from "node-pty";
 import { type Bundle, type BundleOptions, makeBundle, type OciConfig } from "../support/bundle.ts";
 import { type CallOptions, HostRuntime } from "../support/host-runtime.ts";
 import { isAlive, processesWith, waitUntilGone } from "../support/processes.ts";
 import { hostRuntimeProgram, unlessRootWith } from "../support/programs.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
-import { textOf } from "../support/waiting.ts";
+import { inTime, textOf } from "../support/waiting.ts";
 
 const skip = unlessRootWith("busybox", "setpriv");
 const NOBODY = 65534;
@@ -126,6 +127,16 @@ describe("the host runtime", { skip }, () => {
     await textOf(file);
     assert.equal((await host.state(one)).status, "running");
     assert.equal(readFileSync(file, "utf8"), "ran\n");
+  });
+
+  it("keeps state where a socket's path would be too long", async (t) => {
+    const { scratch, host, bundle, file } = prepare(t);
+    const global = [`--root=${scratch.path("x".repeat(200))}`];
+    const one = bundle('echo ran >> "$FILE"; exec sleep 1000');
+    await host.create(one, { global });
+    await host.mustSucceed(["start", one.id], { global });
+    assert.equal(await textOf(file), "ran\n");
+    await host.mustSucceed(["delete", "--force", one.id], { global });
   });
 
   it("deletes what was never started", async (t) => {
@@ -488,6 +499,28 @@ describe("exec of the host runtime", { skip }, () => {
     );
     process.kill(runtime?.pid ?? 0, "SIGTERM");
     assert.equal((await waiting).status, 9);
+  });
+
+  it("has the caller's own terminal where it waits there, and is who is interrupted", async (t) => {
+    const { host, bundle } = prepare(t);
+    const one = bundle("exec sleep 1000");
+    await host.create(one);
+    await host.start(one);
+    const script =
+      "trap 'echo int; exit 9' INT; stty size; tty; echo up; while :; do sleep 0.05; done";
+    const args = [`--root=${host.root}`, "exec", "--tty", one.id, "sh", "-c", script];
+    const terminal = spawnInTerminal(hostRuntimeProgram, args, { rows: 12, cols: 34 });
+    let shown = "";
+    const status = new Promise<number>((resolve) =>
+      terminal.onExit((end) => resolve(end.exitCode)),
+    );
+    terminal.onData((text) => {
+      const before = shown;
+      shown += text;
+      if (shown.includes("up") && !before.includes("up")) terminal.write("\x03");
+    });
+    assert.equal(await inTime(status, () => `the end; shown: ${shown}`), 9);
+    assert.match(shown, /^12 34\r\n\/dev\/pts\/\d+\r\nup\r\n\^Cint\r\n$/);
   });
 
   it("does not remember those that have ended", async (t) => {
