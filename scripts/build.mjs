@@ -8,6 +8,8 @@
  * - `dist/conmond.cjs`: conmond, bundled into one file by esbuild, and `dist/plugin-worker.cjs`, the program
  *   of a log plug-in's thread, which conmond has in it as a text; the file is for tests of the sources
  * - `dist/conmonctl.cjs`: conmonctl, bundled in the same way
+ * - `dist/host-runtime.cjs`: the OCI runtime `host`, likewise, and `dist/host-init`, by the C compiler, which is
+ *   what its processes are before they become the user's programs
  * - `build/bin/conmon-sanitized`, with `--sanitize`: the shim under address and undefined behaviour sanitizers
  *
  * Prints one line for each step that it takes.
@@ -111,13 +113,14 @@ function sourcesIn(folder) {
   return names.map((name) => join(folder, name));
 }
 
+const warnings = ["-Wall", "-Wextra", "-Werror"];
+
 function compileShim(target, flags, extraSources = []) {
   const defines = [
     `-DCONMON_NODE="${process.execPath}"`,
     `-DCONMON_TS_VERSION="${version}"`,
     `-DCONMON_COMMIT="${commit()}"`,
   ];
-  const warnings = ["-Wall", "-Wextra", "-Werror"];
   replace(target, (fresh) => {
     const sources = [...sourcesIn("native/shim"), ...extraSources];
     run(compiler, ["-std=c11", ...warnings, ...flags, ...defines, ...sources, "-o", fresh]);
@@ -160,6 +163,16 @@ function buildShim() {
   const flags = linksStatically() ? ["-static"] : [];
   console.log(`build: native/shim -> bin/conmon${flags.length > 0 ? " (static)" : ""}`);
   compileShim("bin/conmon", ["-O2", ...flags]);
+}
+
+function buildHostInit() {
+  const source = "native/host-init/host-init.c";
+  if (isFresh("dist/host-init", source)) return;
+  const flags = linksStatically() ? ["-static"] : [];
+  console.log(`build: ${dirname(source)} -> dist/host-init${flags.length > 0 ? " (static)" : ""}`);
+  replace("dist/host-init", (fresh) => {
+    run(process.env.CC ?? "cc", ["-std=c11", "-O2", ...warnings, ...flags, source, "-o", fresh]);
+  });
 }
 
 function buildSanitizedShim() {
@@ -261,10 +274,12 @@ async function buildProgram(entry, target) {
 try {
   buildAddon();
   buildShim();
+  buildHostInit();
   if (process.argv.includes("--sanitize")) buildSanitizedShim();
   await buildFraming();
   await buildConmond();
   await buildProgram("src/conmonctl/main.ts", "dist/conmonctl.cjs");
+  await buildProgram("src/host-runtime/main.ts", "dist/host-runtime.cjs");
 } catch (error) {
   console.error(`build: ${error.message}`);
   process.exit(1);

@@ -3,7 +3,7 @@
  * that was written and the exit status. What it made it takes away again.
  *
  * $CONMON and $RUNTIME choose another monitor and another OCI runtime than bin/conmon and the
- * first of runc and crun that is installed.
+ * first of runc and crun that is installed. Where none is, it is the built-in runtime, which isolates nothing.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -27,7 +27,8 @@ import { findRuntime } from "./setup.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const conmon = process.env.CONMON ?? join(root, "bin/conmon");
-const runtime = process.env.RUNTIME ?? findRuntime();
+const hostRuntime = join(root, "bin/conmon-host-runtime");
+const runtime = process.env.RUNTIME ?? findRuntime() ?? hostRuntime;
 const id = `conmon-ts-demo-${process.pid}`;
 /** How long the monitor may take to do its part when the demo cleans up, in milliseconds. */
 const PATIENCE = 10_000;
@@ -66,7 +67,8 @@ async function callRuntime(state, ...args) {
 /** Starts the monitor. Its first process leaves at once; the other end of the sync pipe stays. */
 function startMonitor(args) {
   const child = spawn(conmon, args, {
-    env: { ...process.env, _OCI_SYNCPIPE: "3" },
+    // What the built-in runtime has to say about isolation is said by the demo, and not by the log.
+    env: { ...process.env, _OCI_SYNCPIPE: "3", CONMON_TS_HOST_RUNTIME: "quiet" },
     stdio: ["ignore", "inherit", "inherit", "pipe"],
     detached: true, // Ctrl-C is for the demo, which then ends the container in good order.
   });
@@ -141,6 +143,14 @@ function appears(folder, name) {
   });
 }
 
+function warnOfNoIsolation() {
+  say("Neither runc nor crun is installed: this is a demo without a container.");
+  console.log(
+    `  The built-in runtime \`host\` starts a plain process of this machine. It is ${bold("not isolated")}: of the\n` +
+      "  bundle's root file system, mounts and namespaces it makes nothing. All else is as with a container.",
+  );
+}
+
 class Demo {
   #directory = mkdtempSync(join(tmpdir(), "conmon-ts-demo-"));
   #state = join(this.#directory, "state");
@@ -151,6 +161,7 @@ class Demo {
   #cleanup;
 
   async run() {
+    if (runtime === hostRuntime) warnOfNoIsolation();
     const bundle = this.#makeBundle();
     const args = this.#conmonArguments(bundle);
     say("Starting the monitor, which has the runtime create a container:");

@@ -1,5 +1,6 @@
 // Makes this checkout ready to build: checks the tools, installs the locked npm packages if they
-// are not what node_modules holds. With --runtime an OCI runtime must be there too; see README.md.
+// are not what node_modules holds. With --runtime an OCI runtime must be there too; with --runtime-if-possible
+// it need not, since the built-in one, which isolates nothing, will do. See README.md.
 //
 // Plain Node without dependencies, since it is what installs them.
 
@@ -107,36 +108,56 @@ function textOf(path) {
   }
 }
 
-function ensureRuntime() {
+/** `optional`: where none is installed and none can be, that is said and all goes on. */
+function ensureRuntime({ optional }) {
   if (findRuntime() !== undefined) return;
+  const attended = process.stdin.isTTY || process.stdout.isTTY || process.env.CI === "true";
+  if (process.getuid() === 0 && findProgram("apt-get") !== undefined && attended) {
+    const failure = installRuntime();
+    if (failure === undefined) return;
+    if (!optional) fail(failure);
+    say(failure);
+  }
   const advice = [
     "No OCI runtime is installed: runc or crun is needed to run a container.",
     "On Debian or Ubuntu: apt-get install runc",
     "On Fedora: dnf install runc",
     "On Arch Linux: pacman -S runc",
   ];
-  const attended = process.stdin.isTTY || process.stdout.isTTY || process.env.CI === "true";
-  if (process.getuid() !== 0 || findProgram("apt-get") === undefined || !attended) {
-    fail(...advice);
-  }
-  say("no OCI runtime is installed: installing runc with apt-get");
-  const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  run("apt-get", ["update", "-q"], environment);
-  run("apt-get", ["install", "-q", "-y", "--no-install-recommends", "runc"], environment);
-  if (findRuntime() === undefined) fail("apt-get installed runc, but it is not to be found.");
+  if (!optional) fail(...advice);
+  advice.forEach(say);
+  say(
+    "Going on without: the built-in runtime `host` runs plain processes, which are NOT isolated.",
+  );
 }
 
-function run(command, args, env = process.env) {
+/** Returns why it could not be done, or undefined. */
+function installRuntime() {
+  say("no OCI runtime is installed: installing runc with apt-get");
+  const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const install = ["install", "-q", "-y", "--no-install-recommends", "runc"];
+  const failure =
+    attempt("apt-get", ["update", "-q"], environment) ?? attempt("apt-get", install, environment);
+  if (failure !== undefined || findRuntime() !== undefined) return failure;
+  return "apt-get installed runc, but it is not to be found.";
+}
+
+function run(command, args) {
+  const failure = attempt(command, args, process.env);
+  if (failure !== undefined) fail(failure);
+}
+
+/** Runs a command. Returns what went wrong, or undefined. */
+function attempt(command, args, env) {
   const result = spawnSync(command, args, {
     cwd: root,
     env,
     stdio: ["ignore", "inherit", "inherit"],
   });
-  if (result.error) fail(`${command} cannot be run: ${result.error.message}`);
-  if (result.status !== 0) {
-    const end = result.signal ? `was ended by ${result.signal}` : `ended with ${result.status}`;
-    fail(`\`${command} ${args.join(" ")}\` ${end}.`);
-  }
+  if (result.error) return `${command} cannot be run: ${result.error.message}`;
+  if (result.status === 0) return undefined;
+  const end = result.signal ? `was ended by ${result.signal}` : `ended with ${result.status}`;
+  return `\`${command} ${args.join(" ")}\` ${end}.`;
 }
 
 function say(text) {
@@ -149,12 +170,14 @@ function fail(...lines) {
 }
 
 function main() {
-  const unknown = process.argv.slice(2).filter((argument) => argument !== "--runtime");
-  if (unknown.length > 0) fail(`unknown argument ${unknown[0]}; there is only --runtime`);
+  const known = ["--runtime", "--runtime-if-possible"];
+  const given = process.argv.slice(2);
+  const unknown = given.filter((argument) => !known.includes(argument));
+  if (unknown.length > 0) fail(`unknown argument ${unknown[0]}; there is only ${known.join(", ")}`);
   checkNode();
   checkTools();
   installPackages();
-  if (process.argv.includes("--runtime")) ensureRuntime();
+  if (given.length > 0) ensureRuntime({ optional: !given.includes("--runtime") });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) main();

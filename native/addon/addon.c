@@ -16,7 +16,8 @@ bool export_functions(napi_env env, napi_value exports, const struct function *f
 NAPI_MODULE_INIT() {
   if (!export_sockets(env, exports) || !export_messages(env, exports) ||
       !export_descriptors(env, exports) || !export_terminal(env, exports) ||
-      !export_clock(env, exports) || !export_readiness(env, exports))
+      !export_clock(env, exports) || !export_readiness(env, exports) ||
+      !export_processes(env, exports))
     return NULL;
   return exports;
 }

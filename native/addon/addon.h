@@ -21,5 +21,6 @@ bool export_descriptors(napi_env env, napi_value exports);
 bool export_terminal(napi_env env, napi_value exports);
 bool export_clock(napi_env env, napi_value exports);
 bool export_readiness(napi_env env, napi_value exports);
+bool export_processes(napi_env env, napi_value exports);
 
 #endif

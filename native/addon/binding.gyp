@@ -9,6 +9,7 @@
         "descriptors.c",
         "errors.c",
         "messages.c",
+        "processes.c",
         "readiness.c",
         "results.c",
         "sockets.c",

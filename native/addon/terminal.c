@@ -1,12 +1,16 @@
 /* Terminals: window size and output modes. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <unistd.h>
 
 #include "addon.h"
 #include "arguments.h"
 #include "errors.h"
+#include "results.h"
 
 static napi_value get_window_size(napi_env env, napi_callback_info info) {
   napi_value argument, result, rows, columns;
@@ -49,10 +53,35 @@ static napi_value set_output_newline_translation(napi_env env, napi_callback_inf
   return throw_unless_zero(env, "tcsetattr", tcsetattr(fd, TCSANOW, &modes));
 }
 
+/* The slave by its name, for kernels before 4.13, which cannot open it through the master. */
+static int open_slave(int master) {
+  char name[64];
+  int fd = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (fd >= 0 || (errno != EINVAL && errno != ENOTTY))
+    return fd;
+  if (ptsname_r(master, name, sizeof name) != 0)
+    return -1;
+  return open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+}
+
+static napi_value open_terminal(napi_env env, napi_callback_info info) {
+  (void)info;
+  int ends[2];
+  ends[0] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (ends[0] < 0)
+    return throw_system_error(env, "posix_openpt", errno, NULL);
+  if (grantpt(ends[0]) == 0 && unlockpt(ends[0]) == 0 && (ends[1] = open_slave(ends[0])) >= 0)
+    return descriptor_list(env, ends, 2);
+  int error = errno;
+  close(ends[0]);
+  return throw_system_error(env, "openpty", error, NULL);
+}
+
 bool export_terminal(napi_env env, napi_value exports) {
   static const struct function functions[] = {
       {"getWindowSize", get_window_size},
       {"setWindowSize", set_window_size},
+      {"openTerminal", open_terminal},
       {"setOutputNewlineTranslation", set_output_newline_translation},
   };
   return export_functions(env, exports, functions, sizeof functions / sizeof *functions);

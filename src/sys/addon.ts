@@ -3,12 +3,18 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import type { ClockCalls } from "./clock.ts";
 import type { DescriptorCalls } from "./descriptors.ts";
+import type { ProcessCalls } from "./processes.ts";
 import type { ReadinessClass } from "./readiness.ts";
 import type { SocketCalls } from "./sockets.ts";
 import type { TerminalCalls } from "./terminal.ts";
 
 /** What the compiled addon (native/addon) exports. */
-type Addon = SocketCalls & DescriptorCalls & TerminalCalls & ClockCalls & ReadinessClass;
+type Addon = SocketCalls &
+  DescriptorCalls &
+  TerminalCalls &
+  ClockCalls &
+  ProcessCalls &
+  ReadinessClass;
 
 /**
  * Where the addon may be, in the order of preference: beside the bundled program, or, when the

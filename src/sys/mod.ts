@@ -8,6 +8,7 @@
 export * from "./clock.ts";
 export * from "./descriptors.ts";
 export * from "./errors.ts";
+export * from "./processes.ts";
 export * from "./random-name.ts";
 export * from "./readiness.ts";
 export * from "./sockets.ts";

@@ -8,6 +8,9 @@ export interface WindowSize {
 
 /** Terminals, by their master or their slave. All throw a {@link SystemError}: ENOTTY for others. */
 export interface TerminalCalls {
+  /** Makes a terminal (a pty): its master, its slave. Both in blocking mode and close-on-exec. */
+  openTerminal(): [master: number, slave: number];
+
   /** The size of the terminal. */
   getWindowSize(fd: number): WindowSize;
 
@@ -18,4 +21,9 @@ export interface TerminalCalls {
   setOutputNewlineTranslation(fd: number): void;
 }
 
-export const { getWindowSize, setWindowSize, setOutputNewlineTranslation }: TerminalCalls = addon;
+export const {
+  openTerminal,
+  getWindowSize,
+  setWindowSize,
+  setOutputNewlineTranslation,
+}: TerminalCalls = addon;

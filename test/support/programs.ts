@@ -23,6 +23,9 @@ export function monitorPath(monitor: Monitor): string {
 /** The bundled daemon that `npm run build` makes. */
 export const conmondProgram = join(projectRoot, "dist/conmond.cjs");
 
+/** The built-in OCI runtime without isolation. */
+export const hostRuntimeProgram = join(projectRoot, "bin/conmon-host-runtime");
+
 /** PATH for the processes that tests start: root's programs belong to it as well. */
 export const programPath = [
   ...(process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== ""),
