@@ -47,8 +47,9 @@ export async function lockSocket(
 
 /** Writes our pid into it. It is for people; what counts is the lock. */
 export function signLock(fd: number): void {
-  ftruncateSync(fd, 0);
-  writeSync(fd, `${process.pid}\n`, 0);
+  // In this order, so that nobody finds it empty.
+  const length = writeSync(fd, `${process.pid}\n`, 0);
+  ftruncateSync(fd, length);
 }
 
 /** The pid of who has signed the lock last; undefined when nobody has, or the file is not there. */

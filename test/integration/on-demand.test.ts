@@ -125,7 +125,10 @@ describe("CONMOND=auto", { skip }, () => {
     await Promise.all(runs.map((run) => textOf(run.paths.log, (text) => text.includes("one"))));
     const first = auto.conmond();
     process.kill(first, "SIGKILL");
-    const next = await eventually(() => auto.conmond() !== first && auto.conmond(), "the next one");
+    const next = await eventually(() => {
+      const pid = auto.conmond();
+      return pid > 0 && pid !== first && pid;
+    }, "the next one");
     writeFileSync(go, "");
     for (const run of runs) {
       assert.equal(await run.exitStatus(), 5);
