@@ -290,11 +290,12 @@ for (const [what, loop] of [
 ] as const) {
   test(`one that hangs ${what} is ended and started again`, async () => {
     const body = `write(records) { if (records[0].text === "hang") { ${loop} } appendFileSync(out, records[0].text); },`;
-    const sink = sinkWith(plugin(body), { patience: 500 });
+    // Enough for a thread to start on a busy machine.
+    const sink = sinkWith(plugin(body), { patience: 2000 });
     await sink.opened();
     print(sink, "hang");
     await told(1);
-    assert.match(reasonOf(faults[0]), /its write has not come to an end within 500 ms/);
+    assert.match(reasonOf(faults[0]), /its write has not come to an end within 2000 ms/);
     print(sink, "after");
     assert.equal(await textOf(output()), "after");
   });
