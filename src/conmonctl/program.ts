@@ -1,6 +1,7 @@
 /** The command line of conmonctl: all its sub-commands. */
 import { Command } from "commander";
 import { build } from "../conmond/build.ts";
+import { registerDaemon } from "./commands/daemon.ts";
 import { registerSetup } from "./commands/setup.ts";
 import { EXIT, report } from "./failure.ts";
 
@@ -8,7 +9,7 @@ import { EXIT, report } from "./failure.ts";
 export type Registration = (program: Command) => void;
 
 /** In the order of the help. */
-const registrations: readonly Registration[] = [registerSetup];
+const registrations: readonly Registration[] = [registerSetup, registerDaemon];
 
 /** The program with all its commands; nothing has been parsed yet. Completion and man pages are made from it. */
 export function makeProgram(): Command {

@@ -21,12 +21,14 @@ interface Options extends CrioChoices {
 export function registerSetup(program: Command): void {
   const setup = program
     .command("setup")
-    .description("have Podman or CRI-O use this conmon, by a configuration file of its own");
+    .summary("have Podman or CRI-O use this conmon")
+    .description("Has Podman or CRI-O use this conmon, by a configuration file of its own.");
 
   common(setup.command("podman"))
-    .description("have Podman use this conmon: for all users as root, else for this user")
+    .summary("have Podman use this conmon")
+    .description("Has Podman use this conmon: for all users as root, else for this user.")
     .option("--test", "run a container as well, in a storage of its own")
-    .option("--runtime <name>", "with --test: the OCI runtime (default: Podman's)")
+    .option("--runtime <NAME>", "with --test: the OCI runtime (default: Podman's)")
     .addHelpText(
       "after",
       examples([
@@ -42,17 +44,18 @@ export function registerSetup(program: Command): void {
     .action((options: Options) => carryOut(podmanEngine(options, ownInstallation()), options));
 
   common(setup.command("crio"))
-    .description("have CRI-O use this conmon")
+    .summary("have CRI-O use this conmon")
+    .description("Has CRI-O use this conmon.")
     .option(
-      "--handler <name>",
+      "--handler <NAME>",
       "for this runtime handler only, whose table is replaced (default: all)",
     )
     .option(
-      "--runtime-path <path>",
+      "--runtime-path <PATH>",
       "with --handler: its OCI runtime (default: the program of that name)",
     )
     .option(
-      "--monitor-cgroup <name>",
+      "--monitor-cgroup <NAME>",
       "where CRI-O puts monitors: pod, or a slice such as system.slice",
     )
     .addHelpText(
@@ -74,12 +77,12 @@ function common(command: Command): Command {
       new Option("--dry-run", "only show what would be done: the default").conflicts("apply"),
     )
     .option("--remove", "remove what --apply has written (with --dry-run: only tell)")
-    .option("--conmon <path>", "another conmon than that of this installation")
+    .option("--conmon <PATH>", "another conmon than that of this installation")
     .option(
-      "--conmond <which>",
+      "--conmond <WHICH>",
       "auto: a shared one, started on demand; private: one for each container; PATH: the shared one at that socket (default: a shared one if it is there)",
     )
-    .option("--root-prefix <dir>", "change the system that is mounted there, instead of this one")
+    .option("--root-prefix <DIR>", "change the system that is mounted there, instead of this one")
     .option("--json", "print JSON");
 }
 
