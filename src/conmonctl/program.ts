@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { build } from "../conmond/build.ts";
 import { registerDaemon } from "./commands/daemon.ts";
+import { registerDoctor } from "./commands/doctor.ts";
 import { registerSetup } from "./commands/setup.ts";
 import { EXIT, report } from "./failure.ts";
 
@@ -9,7 +10,7 @@ import { EXIT, report } from "./failure.ts";
 export type Registration = (program: Command) => void;
 
 /** In the order of the help. */
-const registrations: readonly Registration[] = [registerSetup, registerDaemon];
+const registrations: readonly Registration[] = [registerSetup, registerDaemon, registerDoctor];
 
 /** The program with all its commands; nothing has been parsed yet. Completion and man pages are made from it. */
 export function makeProgram(): Command {
