@@ -1,6 +1,7 @@
 /** The command line of conmonctl: all its sub-commands. */
 import { Command } from "commander";
 import { build } from "../conmond/build.ts";
+import { registerCompletion, registerInternalComplete } from "./commands/completion.ts";
 import { registerDaemon } from "./commands/daemon.ts";
 import { registerDoctor } from "./commands/doctor.ts";
 import { registerSetup } from "./commands/setup.ts";
@@ -10,7 +11,13 @@ import { EXIT, report } from "./failure.ts";
 export type Registration = (program: Command) => void;
 
 /** In the order of the help. */
-const registrations: readonly Registration[] = [registerSetup, registerDaemon, registerDoctor];
+const registrations: readonly Registration[] = [
+  registerSetup,
+  registerDaemon,
+  registerDoctor,
+  registerCompletion,
+  registerInternalComplete,
+];
 
 /** The program with all its commands; nothing has been parsed yet. Completion and man pages are made from it. */
 export function makeProgram(): Command {

@@ -115,6 +115,7 @@ test("a shared conmond that answers, hangs, or has died", { skip }, async (t) =>
     [left?.status, left?.found],
     ["warn", `${stale} is left of a conmond that died`],
   );
+  rmSync(stale);
   const [none] = examine(scratch, ["conmond"], 0, { environment: { CONMOND_SOCKET: "" } });
   assert.equal(none?.status, "skip");
 });
