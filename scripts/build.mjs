@@ -7,6 +7,7 @@
  * - `dist/conmond.cjs`: conmond, bundled into one file by esbuild, and `dist/plugin-worker.cjs`, the program
  *   of a log plug-in's thread, which conmond has in it as a text; the file is for tests of the sources
  * - `dist/conmonctl.cjs`: conmonctl, bundled in the same way
+ * - `dist/man`: manual pages, made from the programs' own descriptions of their command lines
  * - `build/bin/conmon-sanitized`, with `--sanitize`: the shim under address and undefined behaviour sanitizers
  *
  * Prints one line for each step that it takes.
@@ -238,6 +239,42 @@ async function buildProgram(entry, target) {
   }
 }
 
+/** When the sources were as they are: a build of the same sources gives the same pages. */
+function sourceDate() {
+  const epoch = process.env.SOURCE_DATE_EPOCH;
+  if (epoch) return new Date(Number(epoch) * 1000);
+  try {
+    const options = { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] };
+    return new Date(execFileSync("git", ["log", "-1", "--format=%cI"], options).trim());
+  } catch {
+    return new Date(newest([inRoot("src")])); // a release archive has no history
+  }
+}
+
+async function buildManualPages() {
+  if (isFresh("dist/man", "src")) return;
+  console.log("build: src -> dist/man");
+  const { build } = await import("esbuild");
+  // Beside the addon, which it loads, as all bundles do.
+  const maker = inRoot(`dist/man.${process.pid}.cjs`);
+  const began = new Date();
+  try {
+    await build({
+      ...bundleOptions,
+      entryPoints: ["src/man/main.ts"],
+      outfile: maker,
+      banner: { js: MODULE_URL },
+      define: definitions(),
+      write: true,
+    });
+    const date = sourceDate().toISOString().slice(0, 10);
+    run(process.execPath, [maker, inRoot("dist/man"), version, date]);
+    utimesSync(inRoot("dist/man"), began, began);
+  } finally {
+    rmSync(maker, { force: true });
+  }
+}
+
 try {
   buildAddon();
   buildShim();
@@ -245,6 +282,7 @@ try {
   await buildFraming();
   await buildConmond();
   await buildProgram("src/conmonctl/main.ts", "dist/conmonctl.cjs");
+  await buildManualPages();
 } catch (error) {
   console.error(`build: ${error.message}`);
   process.exit(1);

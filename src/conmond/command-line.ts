@@ -5,8 +5,15 @@ import { build } from "./build.ts";
 import { openLog } from "./log.ts";
 import { defaultSocketPath, serveShared } from "./shared.ts";
 
-/** Runs conmond as its arguments say; they begin with the interpreter and the script. */
-export async function runCommandLine(argv: readonly string[]): Promise<void> {
+/**
+ * Runs conmond as its arguments say; they begin with the interpreter and the script.
+ *
+ * @param use what is done with the program, for those who only describe it
+ */
+export async function runCommandLine(
+  argv: readonly string[],
+  use: (program: Command) => Promise<unknown> = (program) => program.parseAsync(argv),
+): Promise<void> {
   const program = new Command("conmond")
     .description("Supervises the containers of all conmon processes that connect to its socket.")
     .version(build.version)
@@ -24,7 +31,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<void> {
       serveShared(path, await openLog(logLevel));
     });
   try {
-    await program.parseAsync(argv);
+    await use(program);
   } catch (error) {
     process.stderr.write(`conmond: ${(error as Error).message}\n`);
     process.exitCode = 1;
