@@ -9,8 +9,8 @@ import { bashScript } from "../../src/completion/bash.ts";
 import { fishScript } from "../../src/completion/fish.ts";
 import { completedCommand } from "../../src/completion/model.ts";
 import { zshScript } from "../../src/completion/zsh.ts";
-import { conmonctlProgram, privateEnvironment, runConmonctl } from "../support/conmonctl.ts";
 import { needProgram, unlessRootWith } from "../support/programs.ts";
+import { conmonctlProgram, privateEnvironment, runConmonctl } from "../support/run-conmonctl.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
 import { ShellTerminal } from "../support/shell-terminal.ts";
 

@@ -8,11 +8,11 @@ import { readOutput } from "../../src/logging/read/cri-records.ts";
 import { AttachClient } from "../support/attach-client.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { type ConmonRun, startConmon } from "../support/conmon.ts";
-import { jsonOf, runConmonctl } from "../support/conmonctl.ts";
 import { startConmond } from "../support/conmond.ts";
 import { eventually } from "../support/private-conmond.ts";
 import { isAlive } from "../support/processes.ts";
 import { conmondProgram, unlessRootWith } from "../support/programs.ts";
+import { jsonOf, runConmonctl } from "../support/run-conmonctl.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
 import { textOf } from "../support/waiting.ts";
 

@@ -4,9 +4,9 @@ import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:f
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import * as sys from "../../src/sys/mod.ts";
-import { type ConmonctlOptions, jsonOf, runConmonctl } from "../support/conmonctl.ts";
 import { startConmond } from "../support/conmond.ts";
 import { unlessRootWith } from "../support/programs.ts";
+import { type ConmonctlOptions, jsonOf, runConmonctl } from "../support/run-conmonctl.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
 import { mountTmpfs } from "../support/tmpfs.ts";
 

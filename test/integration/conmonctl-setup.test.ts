@@ -12,9 +12,9 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { jsonOf, privateEnvironment, runConmonctl } from "../support/conmonctl.ts";
 import { processesWith } from "../support/processes.ts";
 import { monitors, needProgram, unlessRootWith } from "../support/programs.ts";
+import { jsonOf, privateEnvironment, runConmonctl } from "../support/run-conmonctl.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
 
 const skip = unlessRootWith("podman", "conmon", "runc", "unshare");
