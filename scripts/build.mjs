@@ -10,6 +10,7 @@
  * - `dist/conmonctl.cjs`: conmonctl, bundled in the same way
  * - `dist/host-runtime.cjs`: the OCI runtime `host`, likewise, and `dist/host-init`, by the C compiler, which is
  *   what its processes are before they become the user's programs
+ * - `dist/man`: manual pages, made from the programs' own descriptions of their command lines
  * - `build/bin/conmon-sanitized`, with `--sanitize`: the shim under address and undefined behaviour sanitizers
  *
  * Prints one line for each step that it takes.
@@ -271,6 +272,42 @@ async function buildProgram(entry, target) {
   }
 }
 
+/** When the sources were as they are: a build of the same sources gives the same pages. */
+function sourceDate() {
+  const epoch = process.env.SOURCE_DATE_EPOCH;
+  if (epoch) return new Date(Number(epoch) * 1000);
+  try {
+    const options = { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] };
+    return new Date(execFileSync("git", ["log", "-1", "--format=%cI"], options).trim());
+  } catch {
+    return new Date(newest([inRoot("src")])); // a release archive has no history
+  }
+}
+
+async function buildManualPages() {
+  if (isFresh("dist/man", "src")) return;
+  console.log("build: src -> dist/man");
+  const { build } = await import("esbuild");
+  // Beside the addon, which it loads, as all bundles do.
+  const maker = inRoot(`dist/man.${process.pid}.cjs`);
+  const began = new Date();
+  try {
+    await build({
+      ...bundleOptions,
+      entryPoints: ["src/man/main.ts"],
+      outfile: maker,
+      banner: { js: MODULE_URL },
+      define: definitions(),
+      write: true,
+    });
+    const date = sourceDate().toISOString().slice(0, 10);
+    run(process.execPath, [maker, inRoot("dist/man"), version, date]);
+    utimesSync(inRoot("dist/man"), began, began);
+  } finally {
+    rmSync(maker, { force: true });
+  }
+}
+
 try {
   buildAddon();
   buildShim();
@@ -280,6 +317,7 @@ try {
   await buildConmond();
   await buildProgram("src/conmonctl/main.ts", "dist/conmonctl.cjs");
   await buildProgram("src/host-runtime/main.ts", "dist/host-runtime.cjs");
+  await buildManualPages();
 } catch (error) {
   console.error(`build: ${error.message}`);
   process.exit(1);

@@ -25,7 +25,11 @@ export class Failure extends Error {
 
   constructor(
     message: string,
-    { status = EXIT.failed, hint, cause }: { status?: number; hint?: string; cause?: unknown } = {},
+    {
+      status = EXIT.failed,
+      hint,
+      cause,
+    }: { status?: number; hint?: string | undefined; cause?: unknown } = {},
   ) {
     super(message, { cause });
     this.name = "Failure";

@@ -28,8 +28,15 @@ second one ends it at once. Its sessions go on with the conmond that their conmo
 
 Exit status: 0 it was told to end, replaced or idle; 1 it could not start; 70 an error of its own.`;
 
-/** Runs conmond as its arguments say; they begin with the interpreter and the script. */
-export async function runCommandLine(argv: readonly string[]): Promise<void> {
+/**
+ * Runs conmond as its arguments say; they begin with the interpreter and the script.
+ *
+ * @param use what is done with the program, for those who only describe it
+ */
+export async function runCommandLine(
+  argv: readonly string[],
+  use: (program: Command) => Promise<unknown> = (program) => program.parseAsync(argv),
+): Promise<void> {
   const program = new Command("conmond")
     .description("Supervises the containers of all conmon processes that connect to its socket.")
     .version(build.version)
@@ -59,7 +66,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<void> {
     .addHelpText("after", MORE_HELP)
     .action(start);
   try {
-    await program.parseAsync(argv);
+    await use(program);
   } catch (error) {
     process.stderr.write(`conmond: ${(error as Error).message}\n`);
     // At once: a predecessor that has offered its place goes on when it sees that we are gone.

@@ -1,0 +1,76 @@
+/** `conmonctl doctor`: what works here, and what does not. */
+import { Argument, type Command } from "commander";
+import { build } from "../../conmond/build.ts";
+import { CHECKS, type CheckResult, type CheckStatus, examine } from "../../doctor/mod.ts";
+import { ownInstallation } from "../../programs/installation.ts";
+import { EXIT } from "../failure.ts";
+import { printJson } from "../json.ts";
+import { type Paint, paintFor } from "../paint.ts";
+
+const EXAMPLES = `
+Exit status: 1 if something fails, 0 else; a warning is no failure. Nothing is changed; a container is started
+for a moment with each OCI runtime, if it is root who asks.
+
+Examples:
+  conmonctl doctor
+  conmonctl doctor cgroups limits
+  conmonctl doctor --json | jq '.checks[] | select(.status == "fail")'`;
+
+/** After so long a process that has only something hanging left to do is ended, in milliseconds. */
+const LEAVE_MS = 100;
+
+export function registerDoctor(program: Command): void {
+  program
+    .command("doctor")
+    .summary("look for what is missing or wrong on this machine")
+    .description("Looks at all that containers need here, and says what to do.")
+    .addArgument(new Argument("[CHECK...]", "only these").choices(CHECKS.map(({ name }) => name)))
+    .option("--json", "print JSON")
+    .addHelpText("after", EXAMPLES)
+    .action(async (names: string[], options: { json?: true }) => {
+      const checks = CHECKS.filter(({ name }) => names.length === 0 || names.includes(name));
+      const patient = {
+        installation: ownInstallation(),
+        version: build.version,
+        environment: process.env,
+      };
+      const results = await examine(checks, patient);
+      const status = worst(results);
+      if (options.json) printJson({ status, checks: results });
+      else process.stdout.write(describe(results, paintFor(process.stdout)));
+      process.exitCode = status === "fail" ? EXIT.failed : EXIT.ok;
+      // What a check has given up on must not keep us.
+      setTimeout(() => process.exit(), LEAVE_MS).unref();
+    });
+}
+
+const SEVERITY: readonly CheckStatus[] = ["skip", "ok", "warn", "fail"];
+
+function worst(results: readonly CheckResult[]): CheckStatus {
+  const most = Math.max(0, ...results.map(({ status }) => SEVERITY.indexOf(status)));
+  return SEVERITY[most] ?? "skip";
+}
+
+function describe(results: readonly CheckResult[], paint: Paint): string {
+  const marks = {
+    ok: paint.green("ok  "),
+    warn: paint.yellow("warn"),
+    fail: paint.red("FAIL"),
+    skip: paint.dim("-   "),
+  };
+  const width = Math.max(...results.map(({ check }) => check.length));
+  let previous = "";
+  const lines = results.flatMap(({ check, status, found, advice }) => {
+    const name = (check === previous ? "" : check).padEnd(width);
+    previous = check;
+    const line = `${marks[status]}  ${paint.bold(name)}  ${found}`;
+    return advice === undefined ? [line] : [line, `${" ".repeat(width + 8)}-> ${advice}`];
+  });
+  return `${lines.join("\n")}\n\n${summary(results)}\n`;
+}
+
+function summary(results: readonly CheckResult[]): string {
+  const count = (wanted: CheckStatus) => results.filter(({ status }) => status === wanted).length;
+  const parts = [`${count("ok")} ok`, `${count("warn")} to be improved`, `${count("fail")} failed`];
+  return parts.filter((part) => !part.startsWith("0 ")).join(", ") || "nothing was checked";
+}

@@ -1,0 +1,34 @@
+/** Where a program is. */
+import { accessSync, constants, statSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+/** Where administrators' programs are, which a user's PATH may lack. */
+const SYSTEM_FOLDERS = [
+  "/usr/local/sbin",
+  "/usr/local/bin",
+  "/usr/sbin",
+  "/usr/bin",
+  "/sbin",
+  "/bin",
+];
+
+/** The path of a program on `PATH` or in the system's folders; undefined where it is not installed. */
+export function findProgram(
+  name: string,
+  environment: NodeJS.ProcessEnv = process.env,
+): string | undefined {
+  const folders = (environment.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
+  return [...folders, ...SYSTEM_FOLDERS]
+    .map((folder) => join(folder, name))
+    .find((path) => isExecutableFile(path));
+}
+
+/** Whether there is a file that we may execute. */
+export function isExecutableFile(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false; // Whatever the reason: it cannot be run.
+  }
+}

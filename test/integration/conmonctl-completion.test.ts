@@ -1,0 +1,262 @@
+/** `conmonctl completion` in real shells: for a program made up for it, and for conmonctl itself. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { Argument, Command, Option } from "commander";
+import { bashScript } from "../../src/completion/bash.ts";
+import { fishScript } from "../../src/completion/fish.ts";
+import { completedCommand } from "../../src/completion/model.ts";
+import { zshScript } from "../../src/completion/zsh.ts";
+import { needProgram, unlessRootWith } from "../support/programs.ts";
+import { conmonctlProgram, privateEnvironment, runConmonctl } from "../support/run-conmonctl.ts";
+import { makeScratch, type Scratch } from "../support/scratch.ts";
+import { ShellTerminal } from "../support/shell-terminal.ts";
+
+/** All that a command line can have. */
+function makeTool(): Command {
+  const tool = new Command("tool").version("1").enablePositionalOptions();
+  const config = tool.command("config").alias("cf").description("it's [about]: settings");
+  config.command("show").argument("<CONTAINER>", "one of them").option("--raw", "don't touch it");
+  config
+    .command("set")
+    .addArgument(new Argument("<KEY>", "what").choices(["size", "colour"]))
+    .addOption(new Option("-l, --level <LEVEL>", "how much").choices(["info", "debug", "none"]))
+    .option("--name <NAME>", "a name");
+  tool.command("exec").argument("<CONTAINER>", "where").argument("[COMMAND...]", "what");
+  tool.command("remove").argument("<CONTAINER...>", "which").option("-f, --force", "at once");
+  tool.command("load").argument("<DIR>", "from where").option("--into <FILE>", "to where");
+  tool.command("internal", { hidden: true }).command("complete");
+  return tool;
+}
+
+/** The made-up program, which knows two containers, and its files. */
+function place(scratch: Scratch): Record<string, string> {
+  const bin = scratch.folder("bin");
+  const script = [
+    "#!/bin/sh",
+    'case "$*" in',
+    "'internal complete containers --plain') printf 'web\\nworker\\n0123456789ab\\n' ;;",
+    "'internal complete containers --tabs') printf 'web\\t0123456789ab\\nworker\\tb\\n0123456789ab\\tweb\\n' ;;",
+    "'internal complete containers') printf 'web:0123456789ab\\nworker:b\\n0123456789ab:web\\n' ;;",
+    "*) exit 1 ;;",
+    "esac",
+  ];
+  writeFileSync(join(bin, "tool"), `${script.join("\n")}\n`);
+  chmodSync(join(bin, "tool"), 0o755);
+  mkdirSync(scratch.path("files/folder"), { recursive: true });
+  writeFileSync(scratch.path("files/file"), "");
+  const environment = privateEnvironment(scratch);
+  return { ...environment, PATH: `${bin}:${environment.PATH}` };
+}
+
+const tool = completedCommand(makeTool());
+
+/** Of a command line whose last word is being typed: what it may become, sorted. */
+const CASES: readonly (readonly [line: string, words: readonly string[]])[] = [
+  ["tool ", ["config", "exec", "load", "remove", "cf"]],
+  ["tool re", ["remove"]],
+  ["tool config ", ["show", "set"]],
+  ["tool cf sh", ["show"]],
+  ["tool config show ", ["web", "worker", "0123456789ab"]],
+  ["tool config show w", ["web", "worker"]],
+  ["tool config show --raw w", ["web", "worker"]],
+  ["tool config show web ", []],
+  ["tool config show --r", ["--raw"]],
+  ["tool config set ", ["size", "colour"]],
+  ["tool config set --level ", ["info", "debug", "none"]],
+  ["tool config set -l d", ["debug"]],
+  ["tool config set --name x c", ["colour"]],
+  ["tool config set --name ", []],
+  ["tool remove web w", ["web", "worker"]],
+  ["tool remove -f web wo", ["worker"]],
+  ["tool load files/f", ["files/folder"]],
+  ["tool load --into files/f", ["files/folder", "files/file"]],
+  ["tool exec w", ["web", "worker"]],
+  ["tool exec web mkte", ["mktemp"]],
+  ["tool exec -- w", ["web", "worker"]],
+  ["tool nothing ", []],
+];
+
+const sorted = (words: readonly string[]) => [...words].sort();
+
+describe("bash", { skip: unlessRootWith("bash") }, () => {
+  for (const [line, expected] of CASES) {
+    test(line, (t) => {
+      const scratch = makeScratch(t);
+      const environment = place(scratch);
+      writeFileSync(scratch.path("script"), bashScript(tool));
+      const words = line.split(" ");
+      const program = [
+        "source ./script",
+        `COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}) COMP_CWORD=${words.length - 1}`,
+        "_tool",
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: it is bash's
+        'for word in "${COMPREPLY[@]}"; do echo "$word"; done',
+      ];
+      const result = spawnSync("bash", ["--norc", "-c", program.join("\n")], {
+        cwd: scratch.directory,
+        env: environment,
+        encoding: "utf8",
+      });
+      assert.equal(result.stderr, "");
+      const found = result.stdout.split("\n").filter((word) => word !== "");
+      assert.deepEqual(sorted([...new Set(found)]), sorted(expected));
+    });
+  }
+
+  test("at a prompt", async (t) => {
+    const scratch = makeScratch(t);
+    const environment = place(scratch);
+    writeFileSync(scratch.path("script"), bashScript(tool));
+    const terminal = await ShellTerminal.start(
+      scratch,
+      { program: needProgram("bash"), arguments: ["--norc", "--noprofile", "-i"] },
+      environment,
+      ["bind 'set enable-bracketed-paste off'", "source ./script"],
+    );
+    const whole = (keys: string, expected: string) => terminal.type(`${keys}\t`, expected);
+    // Each line is completed step by step, and then thrown away.
+    await whole("tool conf", "ig ");
+    await whole("se", "t ");
+    await whole("--level=d", "ebug ");
+    await whole("co", "lour ");
+    await terminal.type("\x15", "");
+    await whole("tool load files/f", "older/");
+  });
+});
+
+describe("fish", { skip: unlessRootWith("fish") }, () => {
+  for (const [line, expected] of CASES) {
+    test(line, (t) => {
+      const scratch = makeScratch(t);
+      const environment = place(scratch);
+      writeFileSync(scratch.path("script"), fishScript(tool));
+      const program = `source script; complete -C '${line}'`;
+      const result = spawnSync("fish", ["--no-config", "-c", program], {
+        cwd: scratch.directory,
+        env: environment,
+        encoding: "utf8",
+      });
+      assert.equal(result.stderr, "");
+      const lines = result.stdout.split("\n").filter((text) => text !== "");
+      const found = lines.map((text) => text.split("\t")[0]?.replace(/\/$/, "") ?? "");
+      assert.deepEqual(sorted([...new Set(found)]), sorted(expected));
+    });
+  }
+
+  test("--option=value, and descriptions", (t) => {
+    const scratch = makeScratch(t);
+    const environment = place(scratch);
+    writeFileSync(scratch.path("script"), fishScript(tool));
+    const ask = (line: string) =>
+      spawnSync("fish", ["--no-config", "-c", `source script; complete -C '${line}'`], {
+        cwd: scratch.directory,
+        env: environment,
+        encoding: "utf8",
+      }).stdout;
+    assert.match(ask("tool config set --level=d"), /^--level=debug\b/);
+    assert.equal(ask("tool conf"), "config\tit's [about]: settings\n");
+    assert.equal(ask("tool config show we"), "web\t0123456789ab\n");
+  });
+});
+
+describe("zsh", { skip: unlessRootWith("zsh") }, () => {
+  async function start(scratch: Scratch): Promise<ShellTerminal> {
+    const environment = place(scratch);
+    writeFileSync(scratch.path("script"), zshScript(tool));
+    return await ShellTerminal.start(
+      scratch,
+      { program: needProgram("zsh"), arguments: ["-f", "-i"] },
+      environment,
+      [
+        `autoload -Uz compinit; compinit -u -D -d ${scratch.path("dump")}`,
+        "source ./script",
+        // Lists all that is possible at once, and shows what has become of the line.
+        "unsetopt list_beep auto_menu; setopt auto_list no_list_ambiguous",
+        "show() { print; print -r -- \"LINE<$BUFFER>\" }; zle -N show; bindkey '^X' show",
+      ],
+    );
+  }
+
+  test("what there is only one of is completed", async (t) => {
+    const scratch = makeScratch(t);
+    const terminal = await start(scratch);
+    const completed = async (line: string, expected: string) => {
+      await terminal.type(`\x15${line}\t\x18`, `LINE<${expected}>`);
+    };
+    await completed("tool re", "tool remove ");
+    await completed("tool conf", "tool config ");
+    await completed("tool cf sh", "tool cf show ");
+    await completed("tool config show we", "tool config show web ");
+    await completed("tool config show --raw wo", "tool config show --raw worker ");
+    await completed("tool config show --r", "tool config show --raw ");
+    await completed("tool config set si", "tool config set size ");
+    await completed("tool config set --level=d", "tool config set --level=debug ");
+    await completed("tool config set --level d", "tool config set --level debug ");
+    await completed("tool config set -l d", "tool config set -l debug ");
+    await completed("tool config set --name x c", "tool config set --name x colour ");
+    await completed("tool remove web wo", "tool remove web worker ");
+    await completed("tool load files/f", "tool load files/folder/");
+    await completed("tool exec web mkte", "tool exec web mktemp ");
+    await completed("tool nothing x", "tool nothing x");
+  });
+
+  test("what there is more of is listed, with what it is", async (t) => {
+    const scratch = makeScratch(t);
+    const terminal = await start(scratch);
+    const listed = async (line: string, ...expected: string[]) => {
+      const shown = await terminal.type(`\x15${line}\t\x18`, `LINE<`);
+      for (const text of expected) assert.ok(shown.includes(text), `${text} in ${shown}`);
+    };
+    await listed("tool ", "remove", "exec", "it's [about]: settings");
+    await listed("tool config show ", "web", "worker", "0123456789ab");
+    await listed("tool config set --", "--level", "how much", "--name");
+    await listed("tool config set --level ", "info", "debug", "none");
+    await listed("tool load --into files/f", "folder", "file");
+  });
+});
+
+describe("conmonctl itself", { skip: unlessRootWith("bash", "zsh", "fish") }, () => {
+  test("all three shells read its script, and complete it", (t) => {
+    const scratch = makeScratch(t);
+    for (const shell of ["bash", "zsh", "fish"]) {
+      const script = runConmonctl(scratch, ["completion", shell]);
+      assert.equal(script.status, 0, script.stderr);
+      writeFileSync(scratch.path(shell), script.stdout);
+      const read = spawnSync(shell, ["-n", scratch.path(shell)], { encoding: "utf8" });
+      assert.deepEqual([read.status, read.stderr], [0, ""], shell);
+    }
+    const program =
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: it is bash's
+      "source ./bash; COMP_WORDS=(conmonctl daemon st) COMP_CWORD=2; _conmonctl; IFS=' '; echo ${COMPREPLY[*]}";
+    const options = { cwd: scratch.directory, encoding: "utf8" } as const;
+    assert.equal(spawnSync("bash", ["-c", program], options).stdout, "status start stop\n");
+  });
+
+  test("containers are asked for", (t) => {
+    const scratch = makeScratch(t);
+    const [first, second] = ["0123456789abcdef".repeat(4), "fedcba9876543210".repeat(4)];
+    for (const id of [first, second])
+      mkdirSync(scratch.path("state/containers", id), { recursive: true });
+    mkdirSync(scratch.path("state/names"));
+    symlinkSync(`../containers/${first}`, scratch.path("state/names/web"));
+    const ask = (...args: string[]) =>
+      runConmonctl(scratch, ["internal", "complete", "containers", ...args]).stdout;
+    assert.equal(ask(), "web:0123456789ab\n0123456789ab:web\nfedcba987654\n");
+    assert.equal(ask("--plain"), "web\n0123456789ab\nfedcba987654\n");
+    assert.equal(ask("--tabs"), "web\t0123456789ab\n0123456789ab\tweb\nfedcba987654\n");
+    rmSync(scratch.path("state"), { recursive: true });
+    assert.equal(ask(), "");
+    assert.ok(!runConmonctl(scratch, ["--help"]).stdout.includes("internal"));
+    assert.ok(conmonctlProgram.endsWith("bin/conmonctl"));
+  });
+
+  test("a shell that there is not", (t) => {
+    const scratch = makeScratch(t);
+    const { status, stderr } = runConmonctl(scratch, ["completion", "tcsh"]);
+    assert.equal(status, 2);
+    assert.match(stderr, /^conmonctl: .*'tcsh' is invalid.*bash, zsh, fish/);
+  });
+});
