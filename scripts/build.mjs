@@ -2,12 +2,12 @@
  * Builds what is older than its sources:
  *
  * - `dist/sys.node`: the native addon, by node-gyp
+ * - `dist/man`: manual pages, see scripts/man.mjs
  * - `bin/conmon`: the shim, by the C compiler, static where the tool chain can
  * - `dist/cri-framing.wasm`: the inner loop of framing, by wabt
  * - `dist/conmond.cjs`: conmond, bundled into one file by esbuild, and `dist/plugin-worker.cjs`, the program
  *   of a log plug-in's thread, which conmond has in it as a text; the file is for tests of the sources
  * - `dist/conmonctl.cjs`: conmonctl, bundled in the same way
- * - `dist/man`: manual pages, made from the programs' own descriptions of their command lines
  * - `build/bin/conmon-sanitized`, with `--sanitize`: the shim under address and undefined behaviour sanitizers
  *
  * Prints one line for each step that it takes.
@@ -28,6 +28,7 @@ import {
 } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { buildManualPages } from "./man.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
@@ -239,50 +240,15 @@ async function buildProgram(entry, target) {
   }
 }
 
-/** When the sources were as they are: a build of the same sources gives the same pages. */
-function sourceDate() {
-  const epoch = process.env.SOURCE_DATE_EPOCH;
-  if (epoch) return new Date(Number(epoch) * 1000);
-  try {
-    const options = { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] };
-    return new Date(execFileSync("git", ["log", "-1", "--format=%cI"], options).trim());
-  } catch {
-    return new Date(newest([inRoot("src")])); // a release archive has no history
-  }
-}
-
-async function buildManualPages() {
-  if (isFresh("dist/man", "src")) return;
-  console.log("build: src -> dist/man");
-  const { build } = await import("esbuild");
-  // Beside the addon, which it loads, as all bundles do.
-  const maker = inRoot(`dist/man.${process.pid}.cjs`);
-  const began = new Date();
-  try {
-    await build({
-      ...bundleOptions,
-      entryPoints: ["src/man/main.ts"],
-      outfile: maker,
-      banner: { js: MODULE_URL },
-      define: definitions(),
-      write: true,
-    });
-    const date = sourceDate().toISOString().slice(0, 10);
-    run(process.execPath, [maker, inRoot("dist/man"), version, date]);
-    utimesSync(inRoot("dist/man"), began, began);
-  } finally {
-    rmSync(maker, { force: true });
-  }
-}
-
 try {
   buildAddon();
   buildShim();
   if (process.argv.includes("--sanitize")) buildSanitizedShim();
   await buildFraming();
+  if (!isFresh("dist/man", "src", "scripts/man.mjs"))
+    await buildManualPages({ bundleOptions, define: definitions(), version });
   await buildConmond();
   await buildProgram("src/conmonctl/main.ts", "dist/conmonctl.cjs");
-  await buildManualPages();
 } catch (error) {
   console.error(`build: ${error.message}`);
   process.exit(1);
