@@ -4,6 +4,8 @@
  * - `dist/sys.node`: the native addon, by node-gyp
  * - `bin/conmon`: the shim, by the C compiler; without the C library where we have what it needs of that,
  *   else static where the tool chain can
+ * - `dist/man`: manual pages, see scripts/man.mjs
+ * - `bin/conmon`: the shim, by the C compiler, static where the tool chain can
  * - `dist/cri-framing.wasm`: the inner loop of framing, by wabt
  * - `dist/conmond.cjs`: conmond, bundled into one file by esbuild, and `dist/plugin-worker.cjs`, the program
  *   of a log plug-in's thread, which conmond has in it as a text; the file is for tests of the sources
@@ -31,6 +33,7 @@ import {
 } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { buildManualPages } from "./man.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
@@ -272,48 +275,14 @@ async function buildProgram(entry, target) {
   }
 }
 
-/** When the sources were as they are: a build of the same sources gives the same pages. */
-function sourceDate() {
-  const epoch = process.env.SOURCE_DATE_EPOCH;
-  if (epoch) return new Date(Number(epoch) * 1000);
-  try {
-    const options = { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] };
-    return new Date(execFileSync("git", ["log", "-1", "--format=%cI"], options).trim());
-  } catch {
-    return new Date(newest([inRoot("src")])); // a release archive has no history
-  }
-}
-
-async function buildManualPages() {
-  if (isFresh("dist/man", "src")) return;
-  console.log("build: src -> dist/man");
-  const { build } = await import("esbuild");
-  // Beside the addon, which it loads, as all bundles do.
-  const maker = inRoot(`dist/man.${process.pid}.cjs`);
-  const began = new Date();
-  try {
-    await build({
-      ...bundleOptions,
-      entryPoints: ["src/man/main.ts"],
-      outfile: maker,
-      banner: { js: MODULE_URL },
-      define: definitions(),
-      write: true,
-    });
-    const date = sourceDate().toISOString().slice(0, 10);
-    run(process.execPath, [maker, inRoot("dist/man"), version, date]);
-    utimesSync(inRoot("dist/man"), began, began);
-  } finally {
-    rmSync(maker, { force: true });
-  }
-}
-
 try {
   buildAddon();
   buildShim();
   buildHostInit();
   if (process.argv.includes("--sanitize")) buildSanitizedShim();
   await buildFraming();
+  if (!isFresh("dist/man", "src", "scripts/man.mjs"))
+    await buildManualPages({ bundleOptions, define: definitions(), version });
   await buildConmond();
   await buildProgram("src/conmonctl/main.ts", "dist/conmonctl.cjs");
   await buildProgram("src/host-runtime/main.ts", "dist/host-runtime.cjs");

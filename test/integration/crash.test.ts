@@ -16,7 +16,10 @@ import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
 
 const skip = unlessRootWith("runc", "busybox");
 
-/** How often conmond is killed in each test; more by `CRASHES=1000 npm test crash`. */
+/**
+ * How often conmond is killed in each test; more by `CRASHES=100 npm test crash`. Beyond that the shim, whose
+ * conmonds end one after the other, tries only every thirty seconds.
+ */
 const CRASHES = Number(process.env.CRASHES ?? 40);
 
 /** Kills the private conmond of a monitor at random moments until the monitor has ended. */
