@@ -281,12 +281,11 @@ try {
   buildHostInit();
   if (process.argv.includes("--sanitize")) buildSanitizedShim();
   await buildFraming();
-  if (!isFresh("dist/man", "src", "scripts/man.mjs"))
-    await buildManualPages({ bundleOptions, define: definitions(), version });
   await buildConmond();
   await buildProgram("src/conmonctl/main.ts", "dist/conmonctl.cjs");
   await buildProgram("src/host-runtime/main.ts", "dist/host-runtime.cjs");
-  await buildManualPages();
+  if (!isFresh("dist/man", "src", "scripts/man.mjs"))
+    await buildManualPages({ bundleOptions, define: definitions(), version });
 } catch (error) {
   console.error(`build: ${error.message}`);
   process.exit(1);
