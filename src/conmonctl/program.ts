@@ -1,13 +1,15 @@
 /** The command line of conmonctl: all its sub-commands. */
 import { Command } from "commander";
 import { build } from "../conmond/build.ts";
+import { registerInternal } from "./commands/internal.ts";
+import { registerRun } from "./commands/run.ts";
 import { EXIT, report } from "./failure.ts";
 
 /** Adds one or several sub-commands to the program. Each file in `commands/` exports one. */
 export type Registration = (program: Command) => void;
 
 /** In the order of the help. */
-const registrations: readonly Registration[] = [];
+const registrations: readonly Registration[] = [registerRun, registerInternal];
 
 /** The program with all its commands; nothing has been parsed yet. Completion and man pages are made from it. */
 export function makeProgram(): Command {
