@@ -1,8 +1,15 @@
 /** The keys that detach a terminal from a container. */
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, Option } from "commander";
 
 /** What they are if nobody says otherwise. */
-export const DETACH_KEYS = "ctrl-p,ctrl-q";
+const DETACH_KEYS = "ctrl-p,ctrl-q";
+
+/** The option of all commands that attach a terminal. */
+export function detachKeysOption(): Option {
+  return new Option("--detach-keys <KEYS>", "keys that detach; empty: none")
+    .argParser(parseDetachKeys)
+    .default(parseDetachKeys(DETACH_KEYS), DETACH_KEYS);
+}
 
 /**
  * Reads keys such as `ctrl-p,ctrl-q` or `a,ctrl-@`; an empty text means none.

@@ -1,15 +1,42 @@
 /** The command line of conmonctl: all its sub-commands. */
 import { Command } from "commander";
 import { build } from "../conmond/build.ts";
+import { registerAttach } from "./commands/attach.ts";
+import { registerExec } from "./commands/exec.ts";
+import { registerInspect } from "./commands/inspect.ts";
 import { registerInternal } from "./commands/internal.ts";
+import { registerKill } from "./commands/kill.ts";
+import { registerLogs } from "./commands/logs.ts";
+import { registerPrune } from "./commands/prune.ts";
+import { registerPs } from "./commands/ps.ts";
+import { registerReopenLogs } from "./commands/reopen-logs.ts";
+import { registerResize } from "./commands/resize.ts";
+import { registerRm } from "./commands/rm.ts";
 import { registerRun } from "./commands/run.ts";
+import { registerStop } from "./commands/stop.ts";
+import { registerWait } from "./commands/wait.ts";
 import { EXIT, report } from "./failure.ts";
 
 /** Adds one or several sub-commands to the program. Each file in `commands/` exports one. */
 export type Registration = (program: Command) => void;
 
 /** In the order of the help. */
-const registrations: readonly Registration[] = [registerRun, registerInternal];
+const registrations: readonly Registration[] = [
+  registerRun,
+  registerPs,
+  registerLogs,
+  registerAttach,
+  registerExec,
+  registerStop,
+  registerKill,
+  registerWait,
+  registerRm,
+  registerInspect,
+  registerResize,
+  registerReopenLogs,
+  registerPrune,
+  registerInternal,
+];
 
 /** The program with all its commands; nothing has been parsed yet. Completion and man pages are made from it. */
 export function makeProgram(): Command {

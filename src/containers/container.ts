@@ -142,7 +142,7 @@ export function foreignContainer(shim: Shim): Container {
       options.persistDir !== undefined && existsSync(join(pathOf(shim, options.persistDir), "oom")),
     created: started,
     started: lives ? started : null,
-    ended: null,
+    ended: exitFile === null ? null : (changedAt(exitFile)?.toISOString() ?? null),
     next: null,
     restarts: 0,
     command: null,

@@ -5,6 +5,7 @@
  * @module
  */
 export { attachTo } from "./attach.ts";
+export { readConfiguration } from "./configuration.ts";
 export { Connection, type OutputChunk } from "./connection.ts";
 export { type Container, type ContainerState, isOver } from "./container.ts";
 export { reopenLogs, resizeTerminal, type TerminalSize } from "./control.ts";

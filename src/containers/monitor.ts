@@ -66,14 +66,13 @@ export class Monitor {
   /** Waits until the attach socket of an exec is there. */
   async attachable(): Promise<void> {
     this.proceed();
-    const report = await Promise.race([this.#attach?.next(), this.#left.then(() => undefined)]);
-    if (report !== undefined) return;
-    // The reason comes later than the end of the pipe.
-    if ((await this.#attach?.next()) !== undefined) return;
-    const fault = await this.#left;
+    const report = this.#attach?.next();
+    // The pipe may stay open in a process that hangs, but not without the first process.
+    const fault = await Promise.race([this.#left, report?.then(() => undefined)]);
+    if (fault === undefined && (await report) !== undefined) return;
     throw new ContainerError(
       "not-started",
-      `${this.#what}: ${fault ?? "the monitor made no attach socket"}`,
+      `${this.#what}: ${fault ?? (await this.#left) ?? "the monitor made no attach socket"}`,
     );
   }
 

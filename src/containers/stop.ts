@@ -23,8 +23,8 @@ export async function stopContainer(
   container: Container,
   seconds: number = STOP_TIMEOUT,
 ): Promise<number | null> {
-  const { id, name } = container;
-  if (container.own) {
+  const { id, name, state: before } = container;
+  if (container.own && before !== "exited" && before !== "lost") {
     writeWhole(state.container(id).stop, "");
     appendEvent(state, { type: "stop", id, name });
   }

@@ -23,7 +23,7 @@ import {
   parseSeconds,
   parseSize,
 } from "../arguments.ts";
-import { DETACH_KEYS, parseDetachKeys } from "../detach-keys.ts";
+import { detachKeysOption } from "../detach-keys.ts";
 import { EXIT, Failure } from "../failure.ts";
 import { type ForegroundEnd, inForeground, statusOfSignal } from "../foreground.ts";
 import { printJson } from "../output.ts";
@@ -98,12 +98,7 @@ export function registerRun(program: Command): void {
     .option("--timeout <SECONDS>", "kill it after so long", parseSeconds)
     .option("--rm", "remove it after its end")
     .option("--restart <POLICY>", "no, on-failure[:TIMES] or always", parseRestart)
-    .option(
-      "--detach-keys <KEYS>",
-      `default: ${DETACH_KEYS}`,
-      parseDetachKeys,
-      parseDetachKeys(DETACH_KEYS),
-    )
+    .addOption(detachKeysOption())
     .option("--json", "with --detach: print ID, name and pid")
     .addHelpText("after", EXAMPLES)
     .action(
