@@ -1,6 +1,7 @@
 /** A container, or a process in one, in the terminal of the user: output, input, signals, size, detaching. */
 import { constants } from "node:os";
 import type { Connection, TerminalSize } from "../containers/mod.ts";
+import { stopOutputProcessing } from "../sys/mod.ts";
 import { DetachFilter } from "./detach-keys.ts";
 
 /** Signals that are meant for the container when we get them. */
@@ -44,8 +45,15 @@ class Foreground {
   #end: ForegroundEnd = "ended";
   #interrupts = 0;
   #raw = false;
-  readonly #onInput = (data: Buffer): void => void this.#forwardInput(data);
-  readonly #onInputEnd = (): void => this.#options.connection.endInput();
+  /** What was read last has been taken. The end may be read before that. */
+  #inputTaken: Promise<void> = Promise.resolve();
+  readonly #onInput = (data: Buffer): void => {
+    process.stdin.pause();
+    this.#inputTaken = this.#inputTaken.then(() => this.#forwardInput(data));
+  };
+  readonly #onInputEnd = (): void => {
+    this.#inputTaken = this.#inputTaken.then(() => this.#options.connection.endInput());
+  };
   readonly #onResize = (): void => this.#resize();
   readonly #onGone = (): void => this.#leave("hung-up");
 
@@ -115,14 +123,16 @@ class Foreground {
     this.#resize();
     if (!this.#options.stdin || !process.stdin.isTTY) return;
     process.stdin.setRawMode(true);
+    // Node.js leaves that on, but the container's own terminal has done it.
+    stopOutputProcessing(process.stdin.fd);
     this.#raw = true;
   }
 
   #resize(): void {
-    const { rows, columns, isTTY } = process.stdout;
-    if (!isTTY || rows === 0 || columns === 0) return;
+    const size = windowSize();
+    if (size === undefined) return;
     try {
-      this.#options.resize({ rows: Math.min(rows, 1000), columns: Math.min(columns, 1000) });
+      this.#options.resize(size);
     } catch {
       // It has just ended, which the end of its output tells.
     }
@@ -139,11 +149,17 @@ class Foreground {
   /** No more is read before the container has taken what there is. */
   async #forwardInput(data: Buffer): Promise<void> {
     const keys = this.#options.terminal ? this.#filter.push(data) : { input: data, detach: false };
-    process.stdin.pause();
     await this.#options.connection.write(keys.input);
     if (keys.detach) this.#leave("detached");
     else if (process.stdin.listeners("data").includes(this.#onInput)) process.stdin.resume();
   }
+}
+
+/** The size of the user's terminal, if there is one. */
+export function windowSize(): TerminalSize | undefined {
+  const { rows, columns, isTTY } = process.stdout;
+  if (!isTTY || rows === 0 || columns === 0) return undefined;
+  return { rows: Math.min(rows, 1000), columns: Math.min(columns, 1000) };
 }
 
 function show(stream: NodeJS.WriteStream, data: Buffer): Promise<void> | void {

@@ -97,6 +97,7 @@ export async function execIn(
     monitor = new Monitor(what, monitorArguments(container, session, directory, options), true);
     await monitor.attachable();
     const connection = Connection.open(directory);
+    if (options.size !== undefined && options.terminal) resizeTerminal(directory, options.size);
     monitor.proceed();
     const pid = await pidOf(monitor, what, connection);
     const { id, name } = container;

@@ -1,4 +1,5 @@
 /** What containers can be asked to be. */
+import type { TerminalSize } from "./control.ts";
 
 /** When a container is started again after its end. */
 export type RestartPolicy =
@@ -34,6 +35,8 @@ export interface ProcessOptions {
   readonly user?: string;
   /** It has a terminal. Default: false. */
   readonly terminal?: boolean;
+  /** How large its terminal is at the beginning. Default: 0 rows and columns. */
+  readonly size?: TerminalSize;
 }
 
 /** What {@link run} starts. */

@@ -29,7 +29,9 @@ export async function removeContainer(
   force = false,
 ): Promise<void> {
   const record = readRecord(state, container.id);
-  if (record === undefined) throw notOurs(container, "remove");
+  if (!container.own) throw notOurs(container, "remove");
+  // Somebody else has just removed it.
+  if (record === undefined) return;
   const over = container.state === "exited" || container.state === "lost";
   if (!over && !force) {
     throw new ContainerError("conflict", `container ${container.name} is ${container.state}`, {

@@ -3,6 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
 import { makeBundle } from "./bundle.ts";
 import { Connection } from "./connection.ts";
+import { resizeTerminal } from "./control.ts";
 import { appendEvent } from "./event-log.ts";
 import { writeWhole } from "./files.ts";
 import { findContainer } from "./find.ts";
@@ -59,6 +60,7 @@ export async function run(
     appendEvent(state, { type: "create", ...idAndName(record) });
     options.signal?.throwIfAborted();
     const { bundle } = state.container(record.id);
+    if (options.size !== undefined && record.terminal) resizeTerminal(bundle, options.size);
     const connection = options.attach === true ? Connection.open(bundle) : undefined;
     try {
       await begin(state, record, pid);

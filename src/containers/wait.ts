@@ -1,4 +1,5 @@
 /** Waiting for a container's end. */
+import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { type Container, isOver } from "./container.ts";
 import { ContainerError } from "./errors.ts";
@@ -12,8 +13,12 @@ import { readRuns } from "./runs.ts";
 import type { State } from "./state.ts";
 import { watchFor } from "./watch.ts";
 
+/** How long the removal after the end may take, in milliseconds. */
+const REMOVAL = 10_000;
+
 /**
- * Waits until a container is over: with a restart policy, until it is not started again.
+ * Waits until a container is over: with a restart policy, until it is not started again; one that is to be
+ * removed then, until it is.
  *
  * @returns its exit status, `null` if nobody knows it; undefined if the signal was aborted first
  */
@@ -25,7 +30,12 @@ export async function waitForEnd(
   if (!container.own) return await waitForForeign(container, signal);
   const paths = state.container(container.id);
   const look = () => finalStatus(state, container.id);
-  return await watchFor([paths.directory, paths.exits, state.containers], look, signal);
+  const status = await watchFor([paths.directory, paths.exits, state.containers], look, signal);
+  if (status !== undefined && readRecord(state, container.id)?.remove === true) {
+    const isGone = () => !existsSync(paths.record) || undefined;
+    await watchFor([state.containers], isGone, AbortSignal.timeout(REMOVAL));
+  }
+  return status;
 }
 
 /**

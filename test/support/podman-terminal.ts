@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { IPty } from "node-pty";
 import { inTime } from "./waiting.ts";
 
-/** A podman command in a terminal, with a user before it. */
+/** A podman command, or another one, in a terminal, with a user before it. */
 export class PodmanTerminal {
   readonly #terminal: IPty;
   /** For messages: what was run. */
@@ -13,9 +13,9 @@ export class PodmanTerminal {
   #seen = 0;
   #onOutput: () => void = () => {};
 
-  constructor(terminal: IPty, args: readonly string[]) {
+  constructor(terminal: IPty, args: readonly string[], program = "podman") {
     this.#terminal = terminal;
-    this.#title = `\`podman ${args.join(" ")}\``;
+    this.#title = `\`${program} ${args.join(" ")}\``;
     terminal.onData((text) => {
       this.#output += text;
       this.#onOutput();

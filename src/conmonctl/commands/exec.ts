@@ -4,7 +4,7 @@ import { execIn, findContainer, State } from "../../containers/mod.ts";
 import { collect } from "../arguments.ts";
 import { detachKeysOption } from "../detach-keys.ts";
 import { EXIT } from "../failure.ts";
-import { inForeground, statusOfSignal } from "../foreground.ts";
+import { inForeground, statusOfSignal, windowSize } from "../foreground.ts";
 
 const EXAMPLES = `
 Exit status: the command's; 126 if it cannot be executed, 127 if there is no such command.
@@ -45,10 +45,12 @@ export function registerExec(program: Command): void {
 
 async function exec(name: string, command: string[], flags: ExecFlags): Promise<number> {
   const state = new State();
+  const size = flags.tty ? windowSize() : undefined;
   const session = await execIn(state, findContainer(state, name), {
     command,
     terminal: flags.tty === true,
     stdin: flags.interactive === true,
+    ...(size === undefined ? {} : { size }),
     ...(flags.env === undefined ? {} : { env: flags.env }),
     ...(flags.user === undefined ? {} : { user: flags.user }),
     ...(flags.workdir === undefined ? {} : { workingDirectory: flags.workdir }),

@@ -25,7 +25,7 @@ import {
 } from "../arguments.ts";
 import { detachKeysOption } from "../detach-keys.ts";
 import { EXIT, Failure } from "../failure.ts";
-import { type ForegroundEnd, inForeground, statusOfSignal } from "../foreground.ts";
+import { type ForegroundEnd, inForeground, statusOfSignal, windowSize } from "../foreground.ts";
 import { printJson } from "../output.ts";
 
 interface RunFlags {
@@ -119,7 +119,8 @@ function split(command: Command): { bundle: string | undefined; command: string[
   const dashes = raw.indexOf("--");
   const after = dashes < 0 ? 0 : raw.length - dashes - 1;
   const words = command.args;
-  const before = words.slice(0, words.length - after);
+  // commander leaves the dashes there only if a bundle is before them.
+  const before = words.slice(0, words.length - after).filter((word) => word !== "--");
   const [bundle, extra] = before;
   if (extra !== undefined) {
     throw new Failure(`run: what is ${extra} for?`, {
@@ -159,6 +160,7 @@ function toOptions(words: ReturnType<typeof split>, flags: RunFlags): RunOptions
     restart: flags.restart,
     terminal: flags.tty,
     stdin: flags.interactive,
+    size: flags.tty ? windowSize() : undefined,
   };
   const entries = Object.entries(given).filter(([, value]) => value !== undefined);
   // Only what was given: each of them has the type of the option.
