@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { build } from "../conmond/build.ts";
 import { registerAttach } from "./commands/attach.ts";
+import { registerEvents } from "./commands/events.ts";
 import { registerExec } from "./commands/exec.ts";
 import { registerInspect } from "./commands/inspect.ts";
 import { registerInternal } from "./commands/internal.ts";
@@ -13,6 +14,7 @@ import { registerReopenLogs } from "./commands/reopen-logs.ts";
 import { registerResize } from "./commands/resize.ts";
 import { registerRm } from "./commands/rm.ts";
 import { registerRun } from "./commands/run.ts";
+import { registerStats } from "./commands/stats.ts";
 import { registerStop } from "./commands/stop.ts";
 import { registerWait } from "./commands/wait.ts";
 import { EXIT, report } from "./failure.ts";
@@ -32,6 +34,8 @@ const registrations: readonly Registration[] = [
   registerWait,
   registerRm,
   registerInspect,
+  registerEvents,
+  registerStats,
   registerResize,
   registerReopenLogs,
   registerPrune,

@@ -29,7 +29,7 @@ export async function removeContainer(
   force = false,
 ): Promise<void> {
   const record = readRecord(state, container.id);
-  if (!container.own) throw notOurs(container, "remove");
+  if (!container.own) throw notOurs(container, "rm");
   // Somebody else has just removed it.
   if (record === undefined) return;
   const over = container.state === "exited" || container.state === "lost";
@@ -45,13 +45,17 @@ export async function removeContainer(
   discardContainer(state, record);
 }
 
-/** That somebody else has to do. */
-export function notOurs({ name, owner }: Container, what: string): ContainerError {
+/** That somebody else has to do, with a command of the same name. */
+function notOurs({ name, owner }: Container, what: string): ContainerError {
   const hint = owner === "podman" ? `podman ${what} ${name} does` : undefined;
   const whose = owner === "other" ? "somebody else" : owner;
-  return new ContainerError("conflict", `cannot ${what} ${name}: it was started by ${whose}`, {
-    hint,
-  });
+  return new ContainerError(
+    "conflict",
+    `cannot ${what} container ${name}: it was started by ${whose}`,
+    {
+      hint,
+    },
+  );
 }
 
 /** Removes all that have ended. Returns them. `onRemoved` is told of each. */

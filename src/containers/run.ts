@@ -61,7 +61,8 @@ export async function run(
     options.signal?.throwIfAborted();
     const { bundle } = state.container(record.id);
     if (options.size !== undefined && record.terminal) resizeTerminal(bundle, options.size);
-    const connection = options.attach === true ? Connection.open(bundle) : undefined;
+    const detached = (): void => appendEvent(state, { type: "detach", ...idAndName(record) });
+    const connection = options.attach === true ? Connection.open(bundle, detached) : undefined;
     try {
       await begin(state, record, pid);
     } catch (error) {

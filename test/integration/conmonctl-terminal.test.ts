@@ -128,6 +128,16 @@ describe("conmonctl run -it", { skip }, () => {
     assert.equal((await ctl.inspect("tty")).state, "running");
   });
 
+  it("ends when its terminal is gone, and the container goes on", async (t) => {
+    const ctl = prepare(t);
+    const terminal = runScript(ctl, `echo ready; ${LOOP}`);
+    await terminal.shows("ready");
+    terminal.close();
+    // That it has detached, and did not just die, is among the events.
+    await textOf(join(ctl.state, "events.jsonl"), (text) => text.includes('"detach"'));
+    assert.equal((await ctl.inspect("tty")).state, "running");
+  });
+
   it("leaves the terminal as it was", async (t) => {
     const ctl = prepare(t);
     const program = [process.execPath, join(import.meta.dirname, "../../dist/conmonctl.cjs")];

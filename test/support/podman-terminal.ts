@@ -67,6 +67,13 @@ export class PodmanTerminal {
     this.#terminal.resize(columns, rows);
   }
 
+  /** Closes the window: the terminal is gone. */
+  close(): void {
+    // Not in the type, but every terminal of a Unix has it.
+    const terminal: IPty & { destroy?: () => void } = this.#terminal;
+    terminal.destroy?.();
+  }
+
   /** Sends podman itself a signal. */
   kill(signal: NodeJS.Signals): void {
     this.#terminal.kill(signal);
