@@ -82,6 +82,10 @@ export function applyProcessOptions(config: OciConfig, options: ProcessOptions):
   const own: OciProcess = config.process;
   if (options.command !== undefined) own.args = [...options.command];
   if (options.terminal !== undefined) own.terminal = options.terminal;
+  // Some runtimes make the terminal of that size, so that the process never sees another one.
+  if (own.terminal && options.size !== undefined) {
+    own.consoleSize = { height: options.size.rows, width: options.size.columns };
+  }
   if (options.workingDirectory !== undefined) own.cwd = options.workingDirectory;
   if (options.user !== undefined) own.user = resolveUser(options.user, etcOf(config));
   const added = (options.env ?? []).flatMap(withOwnValue);

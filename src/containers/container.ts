@@ -113,12 +113,11 @@ function isRestartPending(runs: Runs | undefined, shim: Shim | undefined): boole
   return shim !== undefined || Date.parse(runs.next) > Date.now();
 }
 
-/** Whether a container with a record is over for good: it is not, as long as a restart is to be decided on. */
-export function isOver(state: State, record: ContainerRecord, container: Container): boolean {
+/** Whether a container is over for good, with all that was to be done at its end. */
+export function isOver(state: State, container: Container): boolean {
   if (container.state === "lost") return true;
   if (container.state !== "exited") return false;
-  if (record.restart.when === "no" || container.monitorPid === null) return true;
-  return readRuns(state.container(record.id))?.ended != null;
+  return container.monitorPid === null || readRuns(state.container(container.id))?.ended != null;
 }
 
 /** A container of somebody else's whose monitor is ours. */

@@ -1,6 +1,7 @@
 /** The control fifo of a container's monitor. */
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { setWindowSize } from "../sys/mod.ts";
 import { ContainerError, isCode, reasonOf } from "./errors.ts";
 
 /** The size of a terminal in characters, each 0 to 1000. */
@@ -21,6 +22,23 @@ export function resizeTerminal(bundle: string, { rows, columns }: TerminalSize):
     );
   }
   tell(bundle, `1 ${rows} ${columns}\n`);
+}
+
+/**
+ * Sets the size of the terminal of a container that has not begun yet. Through its process, since a monitor
+ * that has much to do might be later than the container's first look at its terminal.
+ */
+export function setFirstSize(pid: number, bundle: string, size: TerminalSize): void {
+  let fd: number | undefined;
+  try {
+    fd = openSync(`/proc/${pid}/fd/0`, constants.O_RDWR | constants.O_NOCTTY);
+    setWindowSize(fd, size.rows, size.columns);
+  } catch {
+    // Not every runtime has the terminal in place by now, nor lets us see it.
+    resizeTerminal(bundle, size);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
 }
 
 /** Has the monitor begin its log files anew, after somebody has moved them away. */

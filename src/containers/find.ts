@@ -3,7 +3,7 @@ import { type Container, foreignContainer, ownContainer } from "./container.ts";
 import { ContainerError } from "./errors.ts";
 import { ownerOf } from "./names.ts";
 import { readRecord } from "./record.ts";
-import { findShims, type Shim } from "./shims.ts";
+import { findShims, type Shim, stateOf } from "./shims.ts";
 import { State } from "./state.ts";
 
 /** All containers: those with a record, and those of others under monitors of ours; the newest first. */
@@ -15,7 +15,10 @@ export function listContainers(state: State = new State()): Container[] {
     return record === undefined ? [] : [ownContainer(state, record, shims.get(id))];
   });
   const known = new Set(own.map(({ id }) => id));
-  const foreign = [...shims.values()].filter(({ id }) => !known.has(id)).map(foreignContainer);
+  const foreign = [...shims.values()]
+    // A monitor of ours without a record has just seen it removed.
+    .filter((shim) => !known.has(shim.id) && stateOf(shim) !== state.directory)
+    .map(foreignContainer);
   return [...own, ...foreign].sort((a, b) => compare(b.created ?? "", a.created ?? ""));
 }
 

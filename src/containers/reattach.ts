@@ -5,7 +5,6 @@ import { Connection } from "./connection.ts";
 import { isOver } from "./container.ts";
 import { writeWhole } from "./files.ts";
 import { ownContainerById } from "./find.ts";
-import { readRecord } from "./record.ts";
 import { readRuns } from "./runs.ts";
 import type { State } from "./state.ts";
 import { watchFor } from "./watch.ts";
@@ -25,12 +24,11 @@ export async function attachToNextRun(
   const paths = state.container(id);
   const socket = join(paths.bundle, "attach");
   const look = () => {
-    const record = readRecord(state, id);
     const container = ownContainerById(state, id);
-    if (record === undefined || container === undefined) return "over";
+    if (container === undefined) return "over";
     const count = readRuns(paths)?.count ?? run;
     if (count > run && existsSync(socket)) return connect(paths.bundle, count);
-    return isOver(state, record, container) ? "over" : undefined;
+    return isOver(state, container) ? "over" : undefined;
   };
   const found = await watchFor([paths.directory, paths.bundle], look, signal);
   return found === "over" ? undefined : found;

@@ -65,8 +65,7 @@ export async function pruneContainers(
 ): Promise<Container[]> {
   const removed: Container[] = [];
   for (const container of listContainers(state)) {
-    const record = container.own ? readRecord(state, container.id) : undefined;
-    if (record === undefined || !isOver(state, record, container)) continue;
+    if (!container.own || !isOver(state, container)) continue;
     await removeContainer(state, container);
     removed.push(container);
     onRemoved(container);
@@ -95,7 +94,7 @@ async function untilOver(state: State, record: ContainerRecord): Promise<void> {
   const { directory, exits } = state.container(record.id);
   const look = (): true | undefined => {
     const container = ownContainerById(state, record.id);
-    const over = container === undefined || isOver(state, record, container);
+    const over = container === undefined || isOver(state, container);
     return over || undefined;
   };
   const signal = AbortSignal.timeout(PATIENCE);

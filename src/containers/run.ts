@@ -3,7 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
 import { makeBundle } from "./bundle.ts";
 import { Connection } from "./connection.ts";
-import { resizeTerminal } from "./control.ts";
+import { setFirstSize } from "./control.ts";
 import { appendEvent } from "./event-log.ts";
 import { writeWhole } from "./files.ts";
 import { findContainer } from "./find.ts";
@@ -60,7 +60,7 @@ export async function run(
     appendEvent(state, { type: "create", ...idAndName(record) });
     options.signal?.throwIfAborted();
     const { bundle } = state.container(record.id);
-    if (options.size !== undefined && record.terminal) resizeTerminal(bundle, options.size);
+    if (options.size !== undefined && record.terminal) setFirstSize(pid, bundle, options.size);
     const detached = (): void => appendEvent(state, { type: "detach", ...idAndName(record) });
     const connection = options.attach === true ? Connection.open(bundle, detached) : undefined;
     try {

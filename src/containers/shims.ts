@@ -78,6 +78,11 @@ function startTicks(directory: string): number {
   return Number(text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? 0);
 }
 
+/** The state directory that conmonctl had when it started this monitor; undefined for those of others. */
+export function stateOf({ options, owner }: Shim): string | undefined {
+  return owner === "conmonctl" ? options.exitCommandArgs.at(-2) : undefined;
+}
+
 /** The path that an option names. */
 export function pathOf(shim: Shim, path: string): string {
   return resolve(shim.workingDirectory, path);

@@ -64,7 +64,7 @@ function finalStatus(state: State, id: string): number | null | undefined {
   if (restart.when === "no" && status !== undefined) return status;
   const container = ownContainerById(state, id);
   if (container === undefined) return lastExit(state, id);
-  return isOver(state, record, container) ? container.exitStatus : undefined;
+  return isOver(state, container) ? container.exitStatus : undefined;
 }
 
 /** Of a container that has been removed since. */

@@ -16,6 +16,7 @@ import type { Journal } from "./journal.ts";
 import { KeptLog } from "./kept-log.ts";
 import { openSinks, sinksOpened } from "./open-sinks.ts";
 import { type Output, type OutputEvents, OutputStream } from "./output.ts";
+import { OutputCounters } from "./output-counters.ts";
 import type { OwnMessages } from "./own-messages.ts";
 import { StartupText } from "./startup-text.ts";
 import { emptyTransit, Transit } from "./transit.ts";
@@ -32,6 +33,7 @@ export class ContainerIo {
   readonly #sinks: Sink[];
   /** There if the rate is limited. */
   readonly #rate: RateGate | undefined;
+  readonly #counters: OutputCounters;
   readonly #clock: sys.WallClock = { seconds: 0, nanoseconds: 0 };
   readonly #input: StandardInput | undefined;
   readonly #terminal: ContainerTerminal | undefined;
@@ -65,6 +67,7 @@ export class ContainerIo {
       (log) => KeptLog.of(log, journal, connection, inherited),
     );
     this.#rate = this.#makeRate();
+    this.#counters = new OutputCounters(journal, this.#sinks, this.#rate);
   }
 
   /**
@@ -272,6 +275,7 @@ export class ContainerIo {
       onClientsChanged: (added: number | undefined, removed: number | undefined) => {
         if (added !== undefined) deposit.add(added);
         if (removed !== undefined) deposit.remove(removed);
+        this.#counters.write(this.#attach?.clientFds.length ?? 0);
       },
     };
     const listener = inherited.get(DEPOSIT.listener);
@@ -285,6 +289,7 @@ export class ContainerIo {
         clients.map(([, fd]) => fd),
         settings,
       );
+      this.#counters.write(clients.length);
     }
   }
 
@@ -362,11 +367,13 @@ export class ContainerIo {
     if (stream === "stderr" && this.#startup !== undefined) {
       this.#journal.noteStartupSize(this.#startup.size);
     }
+    this.#counters.begin();
     for (const sink of this.#sinks) sink.begin?.();
     return this.#transit.read(fd, most, (data) => this.#onOutput(stream, data));
   }
 
   #onOutput(stream: StreamName, data: Uint8Array): void {
+    this.#counters.add(data.length);
     if (stream === "stderr" && this.#startup !== undefined) {
       if (this.#startup.add(data)) return;
       for (const sink of this.#sinks) {

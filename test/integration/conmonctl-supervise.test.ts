@@ -152,12 +152,21 @@ describe("conmonctl", { skip }, () => {
     await ctl.succeed("rm", "-f", "busy");
     assert.deepEqual(readdirSync(join(ctl.state, "containers")), []);
     assert.deepEqual(readdirSync(join(ctl.state, "names")), []);
+    // At once after the end, when the exit command is still about to begin.
+    await ctl.run("run", "--name", "quick", "--", "true");
+    await ctl.succeed("rm", "quick");
+    assert.deepEqual(readdirSync(join(ctl.state, "runtimes/runc")), []);
+    const events = await ctl.happened("remove quick");
+    assert.deepEqual(events.slice(-2), ["exit quick", "remove quick"]);
   });
 
   it("prune removes all that have ended, and what half-done commands left", async (t) => {
     const ctl = prepare(t);
     await ctl.run("run", "--name", "past", "--", "true");
     await start(ctl, "present");
+    await ctl.happened("exit past");
+    // The status file is there before the monitor's part is done.
+    await ctl.succeed("wait", "past");
     assert.equal(await ctl.succeed("prune"), "past");
     assert.deepEqual(
       (await listed(ctl, "-a")).map(({ name }) => name),

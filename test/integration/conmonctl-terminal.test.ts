@@ -7,7 +7,6 @@ import { Conmonctl } from "../support/conmonctl.ts";
 import type { PodmanTerminal } from "../support/podman-terminal.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch } from "../support/scratch.ts";
-import { textOf } from "../support/waiting.ts";
 
 const skip = unlessRootWith("runc");
 
@@ -85,14 +84,14 @@ describe("conmonctl run -it", { skip }, () => {
 
     const second = ctl.terminal(["attach", "tty"], { columns: 90, rows: 20 });
     // Nothing tells that it is attached but the event.
-    await textOf(join(ctl.state, "events.jsonl"), (text) => text.includes('"attach"'));
+    await ctl.happened("attach tty");
     // A lone Ctrl-P is for the container, with the key after it.
     second.type(`${CTRL_P}a\r`);
     await second.shows("got");
     second.type(CTRL_P);
     second.type(CTRL_Q);
     assert.equal((await second.end()).status, 0);
-    assert.ok(ctl.events().includes("detach tty"));
+    await ctl.happened("detach tty");
   });
 
   it("detaches with other keys if they are asked for", async (t) => {
@@ -134,7 +133,7 @@ describe("conmonctl run -it", { skip }, () => {
     await terminal.shows("ready");
     terminal.close();
     // That it has detached, and did not just die, is among the events.
-    await textOf(join(ctl.state, "events.jsonl"), (text) => text.includes('"detach"'));
+    await ctl.happened("detach tty");
     assert.equal((await ctl.inspect("tty")).state, "running");
   });
 

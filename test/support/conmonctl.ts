@@ -1,13 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { spawn as spawnInTerminal } from "node-pty";
 import type { Container } from "../../src/containers/mod.ts";
 import { PodmanTerminal } from "./podman-terminal.ts";
 import { programPath, projectRoot } from "./programs.ts";
 import type { Scratch } from "./scratch.ts";
-import { inTime } from "./waiting.ts";
+import { inTime, textOf } from "./waiting.ts";
 
 /** What a command has printed, and how it ended. */
 export interface CommandResult {
@@ -135,13 +134,19 @@ export class Conmonctl {
     return container;
   }
 
-  /** The events so far, as `TYPE NAME`. */
-  events(): string[] {
-    const lines = readFileSync(join(this.state, "events.jsonl"), "utf8").trim().split("\n");
-    return lines.map((line) => {
-      const { type, name } = JSON.parse(line);
-      return `${type} ${name}`;
-    });
+  /** Waits for events, each as `TYPE NAME`, and returns all there are then. */
+  async happened(...events: string[]): Promise<string[]> {
+    const path = join(this.state, "events.jsonl");
+    const parse = (text: string): string[] =>
+      text
+        .split("\n")
+        .slice(0, -1)
+        .map((line) => {
+          const { type, name } = JSON.parse(line);
+          return `${type} ${name}`;
+        });
+    const all = (text: string): boolean => events.every((event) => parse(text).includes(event));
+    return parse(await textOf(path, all));
   }
 
   async #cleanUp(): Promise<void> {
