@@ -13,6 +13,7 @@
  * - `dist/host-runtime.cjs`: the OCI runtime `host`, likewise, and `dist/host-init`, by the C compiler, which is
  *   what its processes are before they become the user's programs
  * - `dist/man`: manual pages, made from the programs' own descriptions of their command lines
+ * - `dist/library.mjs`, `dist/types`: what `import ... from "conmon-ts"` gives, bundled by esbuild, and its types by tsc
  * - `build/bin/conmon-sanitized`, with `--sanitize`: the shim under address and undefined behaviour sanitizers
  *
  * Prints one line for each step that it takes.
@@ -275,6 +276,43 @@ async function buildProgram(entry, target) {
   }
 }
 
+/** What programs import: a module, whose names are few enough that nothing of it is minified away. */
+async function buildLibrary() {
+  const target = "dist/library.mjs";
+  if (isFresh(target, "src", "tsconfig.types.json")) return;
+  console.log(`build: src -> ${target}`);
+  buildTypes();
+  const { build } = await import("esbuild");
+  const { outputFiles } = await build({
+    ...bundleOptions,
+    entryPoints: ["src/library/mod.ts"],
+    outfile: target,
+    format: "esm",
+    // What is CommonJS among the packages asks for Node.js's own modules in its way.
+    banner: { js: REQUIRE },
+    define: { CONMON_TS_VERSION: JSON.stringify(version), CONMON_COMMIT: JSON.stringify(commit()) },
+  });
+  for (const { path, contents } of outputFiles) {
+    replace(relative(root, path), (fresh) => writeFileSync(inRoot(fresh), contents));
+  }
+}
+
+const REQUIRE =
+  'import { createRequire as __createRequire } from "node:module";' +
+  "const require = __createRequire(import.meta.url);";
+
+/** Declarations name each other as the files that would be executed are named. */
+function buildTypes() {
+  rmSync(inRoot("dist/types"), { recursive: true, force: true });
+  run(process.execPath, [inRoot("node_modules/typescript/bin/tsc"), "-p", "tsconfig.types.json"]);
+  const names = readdirSync(inRoot("dist/types"), { recursive: true });
+  for (const name of names.filter((each) => each.endsWith(".d.ts"))) {
+    const path = join(inRoot("dist/types"), name);
+    const text = readFileSync(path, "utf8");
+    writeFileSync(path, text.replace(/(from |import\()"(\.[^"]*)\.ts"/g, '$1"$2.js"'));
+  }
+}
+
 try {
   buildAddon();
   buildShim();
@@ -286,6 +324,7 @@ try {
   await buildProgram("src/host-runtime/main.ts", "dist/host-runtime.cjs");
   if (!isFresh("dist/man", "src", "scripts/man.mjs"))
     await buildManualPages({ bundleOptions, define: definitions(), version });
+  await buildLibrary();
 } catch (error) {
   console.error(`build: ${error.message}`);
   process.exit(1);

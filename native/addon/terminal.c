@@ -77,12 +77,25 @@ static napi_value open_terminal(napi_env env, napi_callback_info info) {
   return throw_system_error(env, "openpty", error, NULL);
 }
 
+static napi_value stop_output_processing(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int fd;
+  if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
+    return NULL;
+  struct termios modes;
+  if (tcgetattr(fd, &modes) != 0)
+    return throw_system_error(env, "tcgetattr", errno, NULL);
+  modes.c_oflag &= ~(tcflag_t)OPOST;
+  return throw_unless_zero(env, "tcsetattr", tcsetattr(fd, TCSANOW, &modes));
+}
+
 bool export_terminal(napi_env env, napi_value exports) {
   static const struct function functions[] = {
       {"getWindowSize", get_window_size},
       {"setWindowSize", set_window_size},
       {"openTerminal", open_terminal},
       {"setOutputNewlineTranslation", set_output_newline_translation},
+      {"stopOutputProcessing", stop_output_processing},
   };
   return export_functions(env, exports, functions, sizeof functions / sizeof *functions);
 }

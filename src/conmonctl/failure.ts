@@ -1,4 +1,5 @@
 /** What ends conmonctl with a message for the user. */
+import { ContainerError, type ContainerErrorKind } from "../containers/mod.ts";
 
 /** Exit statuses of conmonctl itself; a container's own is passed on where there is one. */
 export const EXIT = {
@@ -38,15 +39,25 @@ export class Failure extends Error {
   }
 }
 
+const STATUS_OF_KIND: Readonly<Record<ContainerErrorKind, number>> = {
+  "not-found": EXIT.notFound,
+  conflict: EXIT.failed,
+  invalid: EXIT.usage,
+  "not-started": EXIT.notStarted,
+  "not-executable": EXIT.notExecutable,
+  "command-not-found": EXIT.commandNotFound,
+  failed: EXIT.failed,
+};
+
 /** Says what went wrong on stderr. Returns the exit status. */
 export function report(error: unknown): number {
   const message = error instanceof Error ? error.message : String(error);
   process.stderr.write(`conmonctl: ${message}\n`);
-  if (error instanceof Failure && error.hint !== undefined) {
-    process.stderr.write(`hint: ${error.hint}\n`);
-  }
+  const isOurs = error instanceof Failure || error instanceof ContainerError;
+  if (isOurs && error.hint !== undefined) process.stderr.write(`hint: ${error.hint}\n`);
   if (process.env.CONMONCTL_DEBUG && error instanceof Error) {
     process.stderr.write(`${error.stack}\n`);
   }
+  if (error instanceof ContainerError) return STATUS_OF_KIND[error.kind];
   return error instanceof Failure ? error.status : EXIT.failed;
 }

@@ -1,10 +1,26 @@
 /** The command line of conmonctl: all its sub-commands. */
 import { Command } from "commander";
 import { build } from "../conmond/build.ts";
+import { registerAttach } from "./commands/attach.ts";
 import { registerCompletion, registerInternalComplete } from "./commands/completion.ts";
 import { registerDaemon } from "./commands/daemon.ts";
 import { registerDoctor } from "./commands/doctor.ts";
+import { registerEvents } from "./commands/events.ts";
+import { registerExec } from "./commands/exec.ts";
+import { registerInspect } from "./commands/inspect.ts";
+import { registerInternal } from "./commands/internal.ts";
+import { registerKill } from "./commands/kill.ts";
+import { registerLogs } from "./commands/logs.ts";
+import { registerPrune } from "./commands/prune.ts";
+import { registerPs } from "./commands/ps.ts";
+import { registerReopenLogs } from "./commands/reopen-logs.ts";
+import { registerResize } from "./commands/resize.ts";
+import { registerRm } from "./commands/rm.ts";
+import { registerRun } from "./commands/run.ts";
 import { registerSetup } from "./commands/setup.ts";
+import { registerStats } from "./commands/stats.ts";
+import { registerStop } from "./commands/stop.ts";
+import { registerWait } from "./commands/wait.ts";
 import { EXIT, report } from "./failure.ts";
 
 /** Adds one or several sub-commands to the program. Each file in `commands/` exports one. */
@@ -12,6 +28,22 @@ export type Registration = (program: Command) => void;
 
 /** In the order of the help. */
 const registrations: readonly Registration[] = [
+  registerRun,
+  registerPs,
+  registerLogs,
+  registerAttach,
+  registerExec,
+  registerStop,
+  registerKill,
+  registerWait,
+  registerRm,
+  registerInspect,
+  registerEvents,
+  registerStats,
+  registerResize,
+  registerReopenLogs,
+  registerPrune,
+  registerInternal,
   registerSetup,
   registerDaemon,
   registerDoctor,

@@ -16,6 +16,7 @@ import type { Journal } from "./journal.ts";
 import { KeptLog } from "./kept-log.ts";
 import { openSinks, sinksOpened } from "./open-sinks.ts";
 import type { Output, OutputEvents } from "./output.ts";
+import { OutputCounters } from "./output-counters.ts";
 import { OutputStream } from "./output-stream.ts";
 import type { OwnMessages } from "./own-messages.ts";
 import { within } from "./patience.ts";
@@ -40,6 +41,7 @@ export class ContainerIo {
   readonly #sinks: Sink[];
   /** There if the rate is limited. */
   readonly #rate: RateGate | undefined;
+  readonly #counters: OutputCounters;
   readonly #clock: sys.WallClock = { seconds: 0, nanoseconds: 0 };
   readonly #input: StandardInput | undefined;
   readonly #terminal: ContainerTerminal | undefined;
@@ -77,6 +79,7 @@ export class ContainerIo {
       (log) => KeptLog.of(log, journal, connection, inherited),
     );
     this.#rate = this.#makeRate();
+    this.#counters = new OutputCounters(journal, this.#sinks, this.#rate);
   }
 
   /**
@@ -347,6 +350,7 @@ export class ContainerIo {
       onClientsChanged: (added: number | undefined, removed: number | undefined) => {
         if (added !== undefined) deposit.add(added);
         if (removed !== undefined) deposit.remove(removed);
+        this.#counters.write(this.#attach?.clientFds.length ?? 0);
       },
     };
     const listener = inherited.get(DEPOSIT.listener);
@@ -360,6 +364,7 @@ export class ContainerIo {
         clients.map(([, fd]) => fd),
         settings,
       );
+      this.#counters.write(clients.length);
     }
     // Until there is a stdin, input is safest where it is: with the shim's copy of the client's socket.
     if (this.#input !== undefined) this.#attach.pauseInput();
@@ -448,6 +453,7 @@ export class ContainerIo {
     if (stream === "stderr" && this.#startup !== undefined) {
       this.#journal.noteStartupSize(this.#startup.size);
     }
+    this.#counters.begin();
     for (const sink of this.#sinks) sink.begin?.();
     const size = this.#settling ? 1 : most;
     const count = this.#transit.read(fd, size, (data) => this.#onOutput(stream, data));
@@ -456,6 +462,7 @@ export class ContainerIo {
   }
 
   #onOutput(stream: StreamName, data: Uint8Array): void {
+    this.#counters.add(data.length);
     if (stream === "stderr" && this.#startup !== undefined) {
       if (this.#startup.add(data)) return;
       for (const sink of this.#sinks) {

@@ -13,12 +13,20 @@
  * | 32        | the marks of log files, 48 bytes each: inode (64 bits), size, done and  |
  * |           | allowance (doubles), renewing (one byte)                                |
  * | 272       | how much of the text of the start counts, in bytes, a double            |
+ * | 288       | counters for those who look on, see journal-counters.ts                |
  * | 512       | the console socket's path, up to the end                               |
  */
 import { fstatSync, readSync, writeSync } from "node:fs";
 import type { LogMark } from "../logging/log-keeper.ts";
 import type { StreamName } from "../logging/sink.ts";
 import * as sys from "../sys/mod.ts";
+import {
+  COUNTERS_AT,
+  COUNTERS_SIZE,
+  decodeCounters,
+  encodeCounters,
+  type SessionCounters,
+} from "./journal-counters.ts";
 
 /** Things that must happen once, whoever does them; the order here is their place in the file. */
 export const MILESTONES = ["timed-out", "exit-recorded"] as const;
@@ -48,7 +56,9 @@ export class Journal {
   readonly fd: number;
   readonly #reached = new Set<Milestone>();
   readonly #marks: (LogMark | undefined)[] = [];
-  readonly #mark = Buffer.alloc(MARK_SIZE);
+  /** From the marks to the counters, as it is in the file. */
+  readonly #block = Buffer.alloc(COUNTERS_AT + COUNTERS_SIZE);
+  #counters: SessionCounters | undefined;
   #piece: Piece | undefined;
   #startupSize = 0;
   #deadline: number | undefined;
@@ -80,6 +90,8 @@ export class Journal {
     MILESTONES.forEach((milestone, index) => {
       if (bytes[index] === 1) journal.#reached.add(milestone);
     });
+    bytes.copy(journal.#block);
+    journal.#counters = decodeCounters(bytes);
     const deadline = bytes.readDoubleLE(DEADLINE_AT);
     if (Number.isFinite(deadline) && deadline > 0) journal.#deadline = deadline;
     journal.#piece = PIECES[bytes[PIECE_AT] ?? 0];
@@ -118,9 +130,8 @@ export class Journal {
 
   noteStartupSize(size: number): void {
     this.#startupSize = size;
-    const bytes = Buffer.alloc(8);
-    bytes.writeDoubleLE(size);
-    writeSync(this.fd, bytes, 0, bytes.length, STARTUP_AT);
+    this.#block.writeDoubleLE(size, STARTUP_AT);
+    writeSync(this.fd, this.#block, STARTUP_AT, 8, STARTUP_AT);
   }
 
   /** What the conmond before has recorded of a log file, 0 to {@link LOGS_MAX} - 1; undefined: nothing. */
@@ -129,13 +140,32 @@ export class Journal {
   }
 
   recordMark(log: number, { inode, size, done, allowance, renewing }: LogMark): void {
-    const bytes = this.#mark;
-    bytes.writeBigUInt64LE(inode, 0);
-    bytes.writeDoubleLE(size, 8);
-    bytes.writeDoubleLE(done, 16);
-    bytes.writeDoubleLE(allowance, 24);
-    bytes[32] = renewing ? 1 : 0;
-    writeSync(this.fd, bytes, 0, MARK_SIZE, MARKS_AT + log * MARK_SIZE);
+    const at = MARKS_AT + log * MARK_SIZE;
+    const bytes = this.#block;
+    bytes.writeBigUInt64LE(inode, at);
+    bytes.writeDoubleLE(size, at + 8);
+    bytes.writeDoubleLE(done, at + 16);
+    bytes.writeDoubleLE(allowance, at + 24);
+    bytes[at + 32] = renewing ? 1 : 0;
+    // The first log's mark takes the counters along: what is in between is as it is in the file.
+    const end = log === 0 ? bytes.length : at + MARK_SIZE;
+    writeSync(this.fd, bytes, at, end - at, at);
+  }
+
+  /** What the conmond before has counted. */
+  get counters(): SessionCounters | undefined {
+    return this.#counters;
+  }
+
+  /** Has the counters written with the next mark. */
+  noteCounters(counters: SessionCounters): void {
+    encodeCounters(this.#block, counters);
+  }
+
+  /** Writes the counters now. */
+  writeCounters(counters: SessionCounters): void {
+    encodeCounters(this.#block, counters);
+    writeSync(this.fd, this.#block, COUNTERS_AT, COUNTERS_SIZE, COUNTERS_AT);
   }
 
   /** When the container's time is up, in seconds of the machine's monotonic clock. */

@@ -19,6 +19,9 @@ export interface TerminalCalls {
 
   /** Has a newline come out as carriage return and newline (ONLCR, with OPOST). */
   setOutputNewlineTranslation(fd: number): void;
+
+  /** Has output come out as it is written (no OPOST): what another terminal has processed already. */
+  stopOutputProcessing(fd: number): void;
 }
 
 export const {
@@ -26,4 +29,5 @@ export const {
   getWindowSize,
   setWindowSize,
   setOutputNewlineTranslation,
+  stopOutputProcessing,
 }: TerminalCalls = addon;

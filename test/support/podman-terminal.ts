@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { IPty } from "node-pty";
 import { inTime } from "./waiting.ts";
 
-/** A podman command in a terminal, with a user before it. */
+/** A podman command, or another one, in a terminal, with a user before it. */
 export class PodmanTerminal {
   readonly #terminal: IPty;
   /** For messages: what was run. */
@@ -13,9 +13,9 @@ export class PodmanTerminal {
   #seen = 0;
   #onOutput: () => void = () => {};
 
-  constructor(terminal: IPty, args: readonly string[]) {
+  constructor(terminal: IPty, args: readonly string[], program = "podman") {
     this.#terminal = terminal;
-    this.#title = `\`podman ${args.join(" ")}\``;
+    this.#title = `\`${program} ${args.join(" ")}\``;
     terminal.onData((text) => {
       this.#output += text;
       this.#onOutput();
@@ -65,6 +65,13 @@ export class PodmanTerminal {
   /** Makes the window larger or smaller. */
   resize(columns: number, rows: number): void {
     this.#terminal.resize(columns, rows);
+  }
+
+  /** Closes the window: the terminal is gone. */
+  close(): void {
+    // Not in the type, but every terminal of a Unix has it.
+    const terminal: IPty & { destroy?: () => void } = this.#terminal;
+    terminal.destroy?.();
   }
 
   /** Sends podman itself a signal. */

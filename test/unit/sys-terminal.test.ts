@@ -74,6 +74,10 @@ describe("terminals", () => {
     const translated = shows(/after\r\n/);
     sys.write(slave, Buffer.from("after\n"), 0, 6);
     await translated;
+
+    sys.stopOutputProcessing(slave);
+    assert.match(modes(), /(^|\s)-opost/m);
+    assert.equal(modes().replace(/-?(onlcr|opost)/g, ""), others, "nothing else has changed");
     closeSync(slave);
     terminal.write("\r");
     await ended;
@@ -86,9 +90,11 @@ describe("terminals", () => {
       code: "ENOTTY",
       syscall: "TIOCSWINSZ",
     });
-    assert.throws(() => sys.setOutputNewlineTranslation(readEnd), {
-      message: "tcgetattr: ENOTTY: Inappropriate ioctl for device",
-    });
+    for (const call of [sys.setOutputNewlineTranslation, sys.stopOutputProcessing]) {
+      assert.throws(() => call(readEnd), {
+        message: "tcgetattr: ENOTTY: Inappropriate ioctl for device",
+      });
+    }
     sys.close(readEnd);
     sys.close(writeEnd);
   });

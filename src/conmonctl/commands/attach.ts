@@ -1,0 +1,63 @@
+import type { Command } from "commander";
+import {
+  attachTo,
+  findContainer,
+  resizeTerminal,
+  State,
+  signalContainer,
+  waitForEnd,
+} from "../../containers/mod.ts";
+import { detachKeysOption } from "../detach-keys.ts";
+import { EXIT } from "../failure.ts";
+import { inForeground, statusOfSignal } from "../foreground.ts";
+
+const EXAMPLES = `
+Signals that conmonctl gets are handed on to the container, unless it has a terminal: there Ctrl-C is typed
+like any other key.
+
+Exit status: the container's; 0 after detaching.
+
+Examples:
+  conmonctl attach shell
+  conmonctl attach --no-stdin web
+  conmonctl attach --detach-keys ctrl-a,d shell`;
+
+interface AttachFlags {
+  readonly detachKeys: Uint8Array;
+  readonly stdin: boolean;
+}
+
+export function registerAttach(program: Command): void {
+  program
+    .command("attach")
+    .summary("see a container's output and type into it")
+    .description("Shows what a container writes from now on, and hands it our input.")
+    .argument("<CONTAINER>", "name, ID or beginning of an ID")
+    .addOption(detachKeysOption())
+    .option("--no-stdin", "only look")
+    .addHelpText("after", EXAMPLES)
+    .action(async (name: string, flags: AttachFlags) => {
+      process.exitCode = await attach(name, flags);
+    });
+}
+
+async function attach(text: string, flags: AttachFlags): Promise<number> {
+  const state = new State();
+  const container = findContainer(state, text);
+  const { name, bundle, terminal } = container;
+  const end = await inForeground({
+    connection: attachTo(state, container),
+    stdin: flags.stdin && container.stdin,
+    terminal,
+    detachKeys: flags.detachKeys,
+    resize: (size) => resizeTerminal(bundle, size),
+    signal: (signal) => signalContainer(state, container, signal),
+  });
+  if (end === "hung-up") return statusOfSignal("SIGHUP");
+  if (end === "detached") {
+    process.stderr.write(`\r\nconmonctl: detached; conmonctl attach ${name} comes back to it\n`);
+    return EXIT.ok;
+  }
+  const status = await waitForEnd(state, { ...container, state: "exited" });
+  return (status ?? EXIT.failed) & 0xff;
+}

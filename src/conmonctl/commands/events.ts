@@ -1,0 +1,63 @@
+import type { Command } from "commander";
+import { type ContainerEvent, findContainer, readEvents, State } from "../../containers/mod.ts";
+import { parseDate } from "../arguments.ts";
+import { paint, printable, printJsonLine } from "../output.ts";
+
+const EXAMPLES = `
+Events are: create, start, exit, oom, restart, stop, kill, exec, attach, detach, remove.
+
+Examples:
+  conmonctl events
+  conmonctl events --since 1h --no-follow
+  conmonctl events --json | jq -r 'select(.type == "exit") | "\\(.name) \\(.status)"'`;
+
+interface EventFlags {
+  readonly since?: Date;
+  readonly until?: Date;
+  readonly follow: boolean;
+  readonly json?: true;
+}
+
+export function registerEvents(program: Command): void {
+  program
+    .command("events")
+    .summary("show what happens to containers")
+    .description("Shows what happens to containers that were started by conmonctl, as it happens.")
+    .argument("[CONTAINER]", "only this one's")
+    .option("--since <TIME>", "also what has happened since then: a time, or 10m", parseDate)
+    .option("--until <TIME>", "no longer than that", parseDate)
+    .option("--no-follow", "only what has happened")
+    .option("--json", "a JSON object for each event")
+    .addHelpText("after", EXAMPLES)
+    .action(async (name: string | undefined, flags: EventFlags) => {
+      await printEvents(name, flags);
+    });
+}
+
+async function printEvents(name: string | undefined, flags: EventFlags): Promise<void> {
+  const state = new State();
+  const stop = new AbortController();
+  const end = (): void => stop.abort();
+  process.stdout.on("error", end);
+  process.once("SIGINT", end).once("SIGTERM", end);
+  const events = readEvents(state, {
+    follow: flags.follow,
+    signal: stop.signal,
+    ...(flags.since === undefined ? {} : { since: flags.since }),
+    ...(flags.until === undefined ? {} : { until: flags.until }),
+    ...(name === undefined ? {} : { id: findContainer(state, name).id }),
+  });
+  for await (const event of events) {
+    if (flags.json) printJsonLine(event);
+    else process.stdout.write(`${describe(event)}\n`);
+  }
+}
+
+function describe(event: ContainerEvent): string {
+  const { time, type, id, name, ...rest } = event;
+  const details = Object.entries(rest).map(([key, value]) => {
+    return `${key}=${Array.isArray(value) ? value.join(" ") : value}`;
+  });
+  const words = [type.padEnd(7), id.slice(0, 12), name, ...details];
+  return `${paint("dim", time)} ${printable(words.join(" "))}`;
+}

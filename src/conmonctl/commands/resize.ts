@@ -1,0 +1,29 @@
+import type { Command } from "commander";
+import { findContainer, resizeTerminal, State } from "../../containers/mod.ts";
+import { parseCount } from "../arguments.ts";
+import { EXIT, Failure } from "../failure.ts";
+
+const EXAMPLES = `
+Examples:
+  conmonctl resize shell 120 40`;
+
+export function registerResize(program: Command): void {
+  program
+    .command("resize")
+    .summary("set the size of a container's terminal")
+    .description("Sets the size of a container's terminal, in characters.")
+    .argument("<CONTAINER>", "name, ID or beginning of an ID")
+    .argument("<COLUMNS>", "width", parseCount)
+    .argument("<ROWS>", "height", parseCount)
+    .addHelpText("after", EXAMPLES)
+    .action((text: string, columns: number, rows: number) => {
+      const { name, bundle, terminal } = findContainer(new State(), text);
+      if (!terminal) {
+        throw new Failure(`container ${name} has no terminal`, {
+          status: EXIT.failed,
+          hint: "conmonctl run -t gives it one",
+        });
+      }
+      resizeTerminal(bundle, { rows, columns });
+    });
+}

@@ -1,0 +1,191 @@
+/** A client of a container's attach socket. */
+import { closeSync, constants, openSync } from "node:fs";
+import { join } from "node:path";
+import { MAX_PACKET_SIZE, type OutputStream, readPacket } from "../attach/packet.ts";
+import * as sys from "../sys/mod.ts";
+import { ContainerError, reasonOf } from "./errors.ts";
+
+/** The longest path that fits into a socket address, in bytes. */
+const MAX_SOCKET_PATH = 107;
+const O_PATH = 0o10000000;
+/** The most bytes of input in one packet. */
+const INPUT_PACKET = 32 * 1024;
+/** How many packets are taken before others have their turn. */
+const PACKETS_PER_TURN = 64;
+
+/** A piece of a container's output. */
+export interface OutputChunk {
+  readonly stream: OutputStream;
+  readonly data: Buffer;
+}
+
+/**
+ * A connection to a container: its output from now on, and its standard input. What is not read waits in the
+ * monitor, which neither delays the container nor anybody else.
+ */
+export class Connection implements AsyncIterable<OutputChunk> {
+  readonly #fd: number;
+  readonly #readiness: sys.Readiness;
+  readonly #packet = new Uint8Array(MAX_PACKET_SIZE);
+  readonly #received: OutputChunk[] = [];
+  #wake: (() => void) | undefined;
+  #ended = false;
+  #closed = false;
+  #fault: Error | undefined;
+  #input: Uint8Array = new Uint8Array(0);
+  #onWritten: (() => void) | undefined;
+  readonly #onDetach: (() => void) | undefined;
+
+  private constructor(fd: number, onDetach: (() => void) | undefined) {
+    this.#fd = fd;
+    this.#onDetach = onDetach;
+    this.#readiness = new sys.Readiness(fd, () => this.#onReady());
+    this.#watch();
+  }
+
+  /**
+   * Connects to the socket `attach` in a bundle.
+   *
+   * @param onDetach called when it is closed before the container's end
+   * @throws ContainerError if nobody listens there
+   */
+  static open(bundle: string, onDetach?: () => void): Connection {
+    const fd = sys.unixSocket("seqpacket");
+    try {
+      connect(fd, bundle);
+      return new Connection(fd, onDetach);
+    } catch (cause) {
+      sys.close(fd);
+      throw new ContainerError("failed", `cannot attach to ${bundle}: ${reasonOf(cause)}`, {
+        cause,
+      });
+    }
+  }
+
+  /** Output as it comes, until the container's end or `close()`. To be iterated over once. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<OutputChunk, void, undefined> {
+    for (;;) {
+      const chunk = this.#received.shift();
+      if (chunk !== undefined) {
+        yield chunk;
+        continue;
+      }
+      if (this.#fault !== undefined) throw this.#fault;
+      if (this.#ended || this.#closed) return;
+      this.#watch();
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /**
+   * Sends input. Resolves when it has been taken, or when nobody takes it any more; to be awaited before
+   * the next.
+   */
+  async write(data: Uint8Array): Promise<void> {
+    if (this.#ended || this.#closed || data.length === 0) return;
+    if (this.#onWritten !== undefined) throw new TypeError("a write is still under way");
+    this.#input = data;
+    await new Promise<void>((resolve) => {
+      this.#onWritten = resolve;
+      this.#send();
+    });
+  }
+
+  /** There is no more input; output goes on. */
+  endInput(): void {
+    if (!this.#ended && !this.#closed) sys.shutdownWrite(this.#fd);
+  }
+
+  /** Detaches. The container goes on. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#readiness.close();
+    sys.close(this.#fd);
+    this.#inputTaken();
+    this.#wake?.();
+    if (!this.#ended) this.#onDetach?.();
+  }
+
+  #onReady(): void {
+    this.#receive();
+    if (!this.#closed && this.#onWritten !== undefined) this.#send();
+    if (!this.#closed) this.#watch();
+    this.#wake?.();
+  }
+
+  /** Of output that nobody takes no more than a turn's worth is here. */
+  #watch(): void {
+    const reads = !this.#ended && this.#received.length === 0;
+    const writes = !this.#ended && this.#onWritten !== undefined;
+    this.#readiness.watch((reads ? sys.READABLE : 0) + (writes ? sys.WRITABLE : 0));
+  }
+
+  #receive(): void {
+    if (this.#received.length > 0) return;
+    try {
+      for (let turn = 0; turn < PACKETS_PER_TURN && !this.#ended; turn++) {
+        const length = sys.receive(this.#fd, this.#packet);
+        if (length < 0) return;
+        if (length === 0) this.#end();
+        else this.#keep(this.#packet.subarray(0, length));
+      }
+    } catch (error) {
+      // A monitor that ends while input is under way resets the connection: an end like others.
+      if (!sys.isSystemError(error, "ECONNRESET")) this.#fault = error as Error;
+      this.#end();
+    }
+  }
+
+  #keep(packet: Uint8Array): void {
+    const { stream, data } = readPacket(packet);
+    this.#received.push({ stream, data: Buffer.from(data) });
+  }
+
+  #send(): void {
+    try {
+      while (this.#input.length > 0) {
+        const length = Math.min(this.#input.length, INPUT_PACKET);
+        const sent = sys.send(this.#fd, this.#input, 0, length);
+        if (sent < 0) {
+          this.#watch();
+          return;
+        }
+        this.#input = this.#input.subarray(sent);
+      }
+    } catch (error) {
+      // Who reads no more has ended, or is about to; the end of the output tells.
+      const gone = sys.isSystemError(error, "EPIPE") || sys.isSystemError(error, "ECONNRESET");
+      if (!gone) this.#fault = error as Error;
+    }
+    this.#inputTaken();
+  }
+
+  #inputTaken(): void {
+    const done = this.#onWritten;
+    this.#onWritten = undefined;
+    this.#input = new Uint8Array(0);
+    done?.();
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#inputTaken();
+  }
+}
+
+function connect(fd: number, bundle: string): void {
+  const path = join(bundle, "attach");
+  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) {
+    sys.connectUnix(fd, path);
+    return;
+  }
+  const directory = openSync(bundle, O_PATH | constants.O_DIRECTORY);
+  try {
+    sys.connectUnix(fd, `/proc/self/fd/${directory}/attach`);
+  } finally {
+    closeSync(directory);
+  }
+}

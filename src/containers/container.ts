@@ -1,0 +1,168 @@
+/** What is known of a container: from its record, if it has one, and from its monitor, if it runs. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { changedAt, readIfThere } from "./files.ts";
+import { isAlive, readPidFile } from "./process-state.ts";
+import type { ContainerRecord } from "./record.ts";
+import { type Runs, readRuns } from "./runs.ts";
+import { type Owner, pathOf, type Shim } from "./shims.ts";
+import type { State } from "./state.ts";
+
+/**
+ * - `created`: it is being made, or has not been started yet
+ * - `running`
+ * - `restarting`: it has ended and will be started again
+ * - `exited`
+ * - `lost`: nobody knows how it ended, or whether: its monitor was killed
+ */
+export type ContainerState = "created" | "running" | "restarting" | "exited" | "lost";
+
+/** A container as it is now. Times are RFC 3339, UTC. */
+export interface Container {
+  readonly id: string;
+  readonly name: string;
+  /** Who started it. Those of others are known only as long as their monitors run. */
+  readonly owner: Owner;
+  /** It has a record in the state directory. */
+  readonly own: boolean;
+  readonly state: ContainerState;
+  /** Of its first process, as the host numbers it. */
+  readonly pid: number | null;
+  readonly monitorPid: number | null;
+  readonly exitStatus: number | null;
+  readonly outOfMemory: boolean;
+  readonly created: string | null;
+  readonly started: string | null;
+  readonly ended: string | null;
+  /** When it is started again. */
+  readonly next: string | null;
+  /** How many times it was started again. */
+  readonly restarts: number;
+  /** `null` where it would have to be looked up in the bundle. */
+  readonly command: readonly string[] | null;
+  readonly bundle: string;
+  readonly runtime: string;
+  readonly runtimeArguments: readonly string[];
+  readonly terminal: boolean;
+  readonly stdin: boolean;
+  /** Values of conmon's `--log-path`. */
+  readonly logs: readonly string[];
+  /** Where the monitor writes the exit status. */
+  readonly exitFile: string | null;
+  /** The monitor's memory file with its counters. */
+  readonly journal: string | null;
+}
+
+/** For how long a container may be in the making without a monitor, in milliseconds. */
+const MAKING = 60_000;
+
+/** A container with a record. */
+export function ownContainer(
+  state: State,
+  record: ContainerRecord,
+  shim: Shim | undefined,
+): Container {
+  const paths = state.container(record.id);
+  const runs = readRuns(paths);
+  const exitStatus = readStatus(paths.exit);
+  const pid = readPidFile(paths.containerPid);
+  const lives = exitStatus === null && pid !== undefined && isAlive(pid);
+  const condition = stateOf(record, runs, { exitStatus, lives, shim });
+  return {
+    id: record.id,
+    name: record.name,
+    owner: "conmonctl",
+    own: true,
+    state: condition,
+    pid: lives ? pid : null,
+    monitorPid: shim?.pid ?? null,
+    exitStatus: condition === "exited" || condition === "restarting" ? exitStatus : null,
+    outOfMemory: existsSync(paths.oom),
+    created: record.created,
+    started: runs?.started ?? null,
+    ended: exitStatus === null ? null : (changedAt(paths.exit)?.toISOString() ?? null),
+    next: condition === "restarting" ? (runs?.next ?? null) : null,
+    restarts: (runs?.count ?? 1) - 1,
+    command: record.command,
+    bundle: paths.bundle,
+    runtime: record.runtime,
+    runtimeArguments: record.runtimeArguments,
+    terminal: record.terminal,
+    stdin: record.stdin,
+    logs: record.logs,
+    exitFile: paths.exit,
+    journal: shim?.journal ?? null,
+  };
+}
+
+function stateOf(
+  record: ContainerRecord,
+  runs: Runs | undefined,
+  now: { exitStatus: number | null; lives: boolean; shim: Shim | undefined },
+): ContainerState {
+  const { exitStatus, lives, shim } = now;
+  if (isRestartPending(runs, shim)) return "restarting";
+  if (exitStatus !== null) return "exited";
+  if (shim !== undefined) return lives && runs?.started != null ? "running" : "created";
+  const young = Date.now() - Date.parse(record.created) < MAKING;
+  return runs === undefined && young ? "created" : "lost";
+}
+
+function isRestartPending(runs: Runs | undefined, shim: Shim | undefined): boolean {
+  if (runs?.next == null) return false;
+  return shim !== undefined || Date.parse(runs.next) > Date.now();
+}
+
+/** Whether a container is over for good, with all that was to be done at its end. */
+export function isOver(state: State, container: Container): boolean {
+  if (container.state === "lost") return true;
+  if (container.state !== "exited") return false;
+  return container.monitorPid === null || readRuns(state.container(container.id))?.ended != null;
+}
+
+/** A container of somebody else's whose monitor is ours. */
+export function foreignContainer(shim: Shim): Container {
+  const { options } = shim;
+  const exitFile = exitFileOf(shim);
+  const exitStatus = exitFile === null ? null : readStatus(exitFile);
+  const pid = readPidFile(pathOf(shim, options.containerPidfile ?? `pidfile-${shim.id}`));
+  const lives = exitStatus === null && pid !== undefined && isAlive(pid);
+  const started = shim.started?.toISOString() ?? null;
+  return {
+    id: shim.id,
+    name: options.name ?? shim.id.slice(0, 12),
+    owner: shim.owner,
+    own: false,
+    state: exitStatus !== null ? "exited" : lives ? "running" : "created",
+    pid: lives ? pid : null,
+    monitorPid: shim.pid,
+    exitStatus,
+    outOfMemory:
+      options.persistDir !== undefined && existsSync(join(pathOf(shim, options.persistDir), "oom")),
+    created: started,
+    started: lives ? started : null,
+    ended: exitFile === null ? null : (changedAt(exitFile)?.toISOString() ?? null),
+    next: null,
+    restarts: 0,
+    command: null,
+    bundle: pathOf(shim, options.bundle ?? "."),
+    runtime: pathOf(shim, options.runtime ?? "runc"),
+    runtimeArguments: options.runtimeArgs,
+    terminal: options.terminal,
+    stdin: options.stdin,
+    logs: options.logPaths,
+    exitFile,
+    journal: shim.journal,
+  };
+}
+
+function exitFileOf(shim: Shim): string | null {
+  const { exitDir, persistDir } = shim.options;
+  if (persistDir !== undefined) return join(pathOf(shim, persistDir), "exit");
+  return exitDir === undefined ? null : join(pathOf(shim, exitDir), shim.id);
+}
+
+function readStatus(path: string): number | null {
+  const text = readIfThere(path)?.trim() ?? "";
+  return /^-?\d{1,10}$/.test(text) ? Number(text) : null;
+}

@@ -1,0 +1,47 @@
+/**
+ * What went wrong, for programs to tell apart.
+ * - `not-found`: there is no such container, or more than one
+ * - `conflict`: the name is taken, or the container is not in the state for that
+ * - `invalid`: what was asked for makes no sense
+ * - `not-started`: monitor or runtime could not start it
+ * - `not-executable`, `command-not-found`: its command is to blame for that
+ * - `failed`: anything else
+ */
+export type ContainerErrorKind =
+  | "not-found"
+  | "conflict"
+  | "invalid"
+  | "not-started"
+  | "not-executable"
+  | "command-not-found"
+  | "failed";
+
+/** What all functions of this folder throw: one line that says what was tried, on what, and why it failed. */
+export class ContainerError extends Error {
+  readonly kind: ContainerErrorKind;
+  /** What can be done about it, if we know. */
+  readonly hint: string | undefined;
+
+  constructor(
+    kind: ContainerErrorKind,
+    message: string,
+    options: { readonly hint?: string | undefined; readonly cause?: unknown } = {},
+  ) {
+    super(message, { cause: options.cause });
+    this.name = "ContainerError";
+    this.kind = kind;
+    this.hint = options.hint;
+  }
+}
+
+/** The reason of a failed system call without its arguments, or the message of another error. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const found = /^E[A-Z]+: (.*?)(?:, |$)/.exec(error.message);
+  return found?.[1] ?? error.message;
+}
+
+/** Whether a system call failed with this error. */
+export function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}

@@ -1,0 +1,144 @@
+/** A further process in a container. */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { applyProcessOptions, readBundle } from "./bundle.ts";
+import { Connection } from "./connection.ts";
+import type { Container } from "./container.ts";
+import { resizeTerminal, type TerminalSize } from "./control.ts";
+import { ContainerError, isCode } from "./errors.ts";
+import { appendEvent } from "./event-log.ts";
+import { Monitor } from "./monitor.ts";
+import { newId } from "./names.ts";
+import type { ProcessOptions } from "./options.ts";
+import { startFailure } from "./runtime.ts";
+import type { State } from "./state.ts";
+
+export interface ExecOptions extends ProcessOptions {
+  readonly command: readonly string[];
+  /** It reads what is written to the connection. Default: false. */
+  readonly stdin?: boolean;
+}
+
+/** A process that was started in a container. */
+export class ExecSession {
+  /** Its output from the beginning, and its input. */
+  readonly connection: Connection;
+  /** As the host numbers it. */
+  readonly pid: number;
+  readonly #monitor: Monitor;
+  readonly #directory: string;
+
+  constructor(connection: Connection, pid: number, monitor: Monitor, directory: string) {
+    this.connection = connection;
+    this.pid = pid;
+    this.#monitor = monitor;
+    this.#directory = directory;
+  }
+
+  /** Waits for its end; to be called once. Returns its exit status. */
+  async wait(): Promise<number> {
+    const report = await this.#monitor.nextReport();
+    await this.#monitor.ended();
+    this.close();
+    if (report !== undefined && report.message === "") return report.number;
+    throw new ContainerError(
+      "failed",
+      report?.message ?? `nobody knows how process ${this.pid} ended: its monitor was killed`,
+    );
+  }
+
+  /** Sets the size of its terminal. */
+  resize(size: TerminalSize): void {
+    resizeTerminal(this.#directory, size);
+  }
+
+  /** Sends it a signal; it is no error if it has ended. */
+  kill(signal: number): void {
+    try {
+      process.kill(this.pid, signal);
+    } catch (error) {
+      if (!isCode(error, "ESRCH")) throw error;
+    }
+  }
+
+  /** Lets go of it; if it runs, it goes on. */
+  close(): void {
+    this.connection.close();
+    this.#monitor.release();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Starts a process in a container that runs.
+ *
+ * @throws ContainerError
+ */
+export async function execIn(
+  state: State,
+  container: Container,
+  options: ExecOptions,
+): Promise<ExecSession> {
+  if (container.state !== "running") {
+    throw new ContainerError(
+      "conflict",
+      `container ${container.name} is ${container.state}, not running`,
+    );
+  }
+  state.make();
+  const session = newId();
+  // Short, since a terminal's and a client's sockets are in there.
+  const directory = join(state.sessions, session.slice(0, 16));
+  mkdirSync(directory, { mode: 0o700 });
+  let monitor: Monitor | undefined;
+  try {
+    writeProcess(directory, container, options);
+    const what = `cannot run ${options.command[0]} in ${container.name}`;
+    monitor = new Monitor(what, monitorArguments(container, session, directory, options), true);
+    await monitor.attachable();
+    const connection = Connection.open(directory);
+    if (options.size !== undefined && options.terminal) resizeTerminal(directory, options.size);
+    monitor.proceed();
+    const pid = await pidOf(monitor, what, connection);
+    const { id, name } = container;
+    if (container.own) appendEvent(state, { type: "exec", id, name, command: options.command });
+    return new ExecSession(connection, pid, monitor, directory);
+  } catch (error) {
+    monitor?.release();
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function pidOf(monitor: Monitor, what: string, connection: Connection): Promise<number> {
+  const report = await monitor.nextReport();
+  if (report !== undefined && report.number > 0) return report.number;
+  connection.close();
+  throw startFailure(what, report?.message ?? "the monitor ended without a reason");
+}
+
+/** As the container's own process, with another command. */
+function writeProcess(directory: string, container: Container, options: ExecOptions): void {
+  const config = readBundle(container.bundle);
+  applyProcessOptions(config, { terminal: false, ...options });
+  writeFileSync(join(directory, "process.json"), JSON.stringify(config.process));
+}
+
+function monitorArguments(
+  container: Container,
+  session: string,
+  directory: string,
+  options: ExecOptions,
+): string[] {
+  return [
+    ...["--api-version", "1", "--exec", "--exec-attach"],
+    ...["--cid", container.id, "--cuuid", session, "--name", container.name],
+    ...["--runtime", container.runtime],
+    ...container.runtimeArguments.map((argument) => `--runtime-arg=${argument}`),
+    ...["--exec-process-spec", join(directory, "process.json")],
+    ...["--bundle", directory, "--full-attach", "--log-path", "none"],
+    ...["--container-pidfile", join(directory, "pid")],
+    ...(options.terminal === true ? ["--terminal"] : []),
+    ...(options.stdin === true ? ["--stdin"] : []),
+  ];
+}

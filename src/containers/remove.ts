@@ -1,0 +1,130 @@
+/** Removing containers, and what is left of others. */
+import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { randomName } from "../sys/mod.ts";
+import { type Container, isOver } from "./container.ts";
+import { ContainerError, isCode } from "./errors.ts";
+import { appendEvent } from "./event-log.ts";
+import { writeWhole } from "./files.ts";
+import { listContainers, ownContainerById } from "./find.ts";
+import { releaseName } from "./names.ts";
+import { type ContainerRecord, readRecord } from "./record.ts";
+import { deleteContainer } from "./runtime.ts";
+import { findShims } from "./shims.ts";
+import type { State } from "./state.ts";
+import { watchFor } from "./watch.ts";
+
+/** How long a monitor may take for its part, in milliseconds. */
+const PATIENCE = 10_000;
+
+/**
+ * Removes a container with all that belongs to it, its log too.
+ *
+ * @param force one that runs is killed
+ * @throws ContainerError if it runs, or if it is not ours
+ */
+export async function removeContainer(
+  state: State,
+  container: Container,
+  force = false,
+): Promise<void> {
+  const record = readRecord(state, container.id);
+  if (!container.own) throw notOurs(container, "rm");
+  // Somebody else has just removed it.
+  if (record === undefined) return;
+  const over = container.state === "exited" || container.state === "lost";
+  if (!over && !force) {
+    throw new ContainerError("conflict", `container ${container.name} is ${container.state}`, {
+      hint: `conmonctl stop ${container.name} ends it; rm --force kills it`,
+    });
+  }
+  writeWhole(state.container(record.id).stop, "");
+  // The exit command does so too, unless its monitor was killed.
+  if (!over || container.state === "lost") await deleteContainer(record, record.id);
+  await untilOver(state, record);
+  discardContainer(state, record);
+}
+
+/** That somebody else has to do, with a command of the same name. */
+function notOurs({ name, owner }: Container, what: string): ContainerError {
+  const hint = owner === "podman" ? `podman ${what} ${name} does` : undefined;
+  const whose = owner === "other" ? "somebody else" : owner;
+  return new ContainerError(
+    "conflict",
+    `cannot ${what} container ${name}: it was started by ${whose}`,
+    {
+      hint,
+    },
+  );
+}
+
+/** Removes all that have ended. Returns them. `onRemoved` is told of each. */
+export async function pruneContainers(
+  state: State,
+  onRemoved: (container: Container) => void = () => {},
+): Promise<Container[]> {
+  const removed: Container[] = [];
+  for (const container of listContainers(state)) {
+    if (!container.own || !isOver(state, container)) continue;
+    await removeContainer(state, container);
+    removed.push(container);
+    onRemoved(container);
+  }
+  pruneSessions(state);
+  pruneHalfRemoved(state);
+  return removed;
+}
+
+/** Takes a container's directory and name away. Only one of several that do so at a time tells of it. */
+export function discardContainer(state: State, record: ContainerRecord): void {
+  const { id, name } = record;
+  const aside = join(state.containers, `.removed-${randomName(6)}`);
+  releaseName(state, id, name);
+  try {
+    renameSync(state.container(id).directory, aside);
+  } catch (error) {
+    if (isCode(error, "ENOENT")) return;
+    throw error;
+  }
+  appendEvent(state, { type: "remove", id, name });
+  rmSync(aside, { recursive: true, force: true });
+}
+
+async function untilOver(state: State, record: ContainerRecord): Promise<void> {
+  const { directory, exits } = state.container(record.id);
+  const look = (): true | undefined => {
+    const container = ownContainerById(state, record.id);
+    const over = container === undefined || isOver(state, container);
+    return over || undefined;
+  };
+  const signal = AbortSignal.timeout(PATIENCE);
+  if ((await watchFor([directory, exits], look, signal)) !== undefined) return;
+  throw new ContainerError(
+    "failed",
+    `the monitor of ${record.name} did not end in ${PATIENCE} ms`,
+    {
+      hint: "is it stopped, or its conmond?",
+    },
+  );
+}
+
+/** Exec sessions whose callers were killed. */
+function pruneSessions(state: State): void {
+  const used = new Set(findShims().map(({ options }) => options.bundle));
+  for (const name of namesIn(state.sessions)) {
+    const path = join(state.sessions, name);
+    if (!used.has(path)) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+function pruneHalfRemoved(state: State): void {
+  for (const name of namesIn(state.containers)) {
+    if (name.startsWith(".removed-")) {
+      rmSync(join(state.containers, name), { recursive: true, force: true });
+    }
+  }
+}
+
+function namesIn(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
+}

@@ -1,0 +1,101 @@
+/** Calls of an OCI runtime. */
+import { spawn } from "node:child_process";
+import { ContainerError, type ContainerErrorKind } from "./errors.ts";
+
+/** Whose container it is that a runtime is to do something to. */
+export interface RuntimeCommand {
+  readonly runtime: string;
+  /** The runtime's global options. */
+  readonly runtimeArguments: readonly string[];
+}
+
+/** How a call ended. */
+interface Outcome {
+  readonly status: number | null;
+  readonly stderr: string;
+}
+
+/**
+ * Runs `RUNTIME ... start ID`.
+ *
+ * @throws ContainerError that says whose fault it is
+ */
+export async function startContainer(command: RuntimeCommand, id: string): Promise<void> {
+  const { status, stderr } = await call(command, ["start", id]);
+  if (status !== 0) throw startFailure(`cannot start container ${id.slice(0, 12)}`, stderr);
+}
+
+/** Runs `RUNTIME ... kill ID SIGNAL`. */
+export async function killContainer(
+  command: RuntimeCommand,
+  id: string,
+  signal: string,
+): Promise<void> {
+  const { status, stderr } = await call(command, ["kill", id, signal]);
+  if (status === 0) return;
+  throw new ContainerError(
+    "failed",
+    `cannot send ${signal} to container ${id.slice(0, 12)}: ${reasonIn(stderr)}`,
+  );
+}
+
+/** Runs `RUNTIME ... delete --force ID`, which also kills it. One that is gone is no error. */
+export async function deleteContainer(command: RuntimeCommand, id: string): Promise<void> {
+  const { status, stderr } = await call(command, ["delete", "--force", id]);
+  if (status === 0 || /does not exist|no such/i.test(stderr)) return;
+  throw new ContainerError(
+    "failed",
+    `cannot delete container ${id.slice(0, 12)}: ${reasonIn(stderr)}`,
+  );
+}
+
+/** What a runtime said about a container that could not be started, as an error. */
+export function startFailure(what: string, said: string): ContainerError {
+  const kind = blame(said);
+  const hint =
+    kind === "command-not-found"
+      ? "is the command there, inside of the container?"
+      : kind === "not-executable"
+        ? "is the command a program that its user may execute?"
+        : undefined;
+  return new ContainerError(kind, `${what}: ${reasonIn(said)}`, { hint });
+}
+
+function blame(said: string): ContainerErrorKind {
+  if (/executable file .*not found|exec.*: no such file or directory/i.test(said)) {
+    return "command-not-found";
+  }
+  if (/exec.*(permission denied|is a directory)|exec format error/i.test(said)) {
+    return "not-executable";
+  }
+  return "not-started";
+}
+
+/** The last line that says something: runtimes log as text or as JSON, with or without a time before it. */
+export function reasonIn(stderr: string): string {
+  const lines = stderr.split("\n").map((line) => line.trim());
+  const last = lines.filter((line) => line !== "").at(-1) ?? "it gave no reason";
+  const message = /\bmsg="((?:[^"\\]|\\.)*)"/.exec(last)?.[1];
+  return message === undefined ? last : message.replace(/\\(.)/g, "$1");
+}
+
+function call(command: RuntimeCommand, args: readonly string[]): Promise<Outcome> {
+  const { runtime, runtimeArguments } = command;
+  return new Promise((resolve, reject) => {
+    const child = spawn(runtime, [...runtimeArguments, ...args], {
+      cwd: "/",
+      stdio: ["ignore", "ignore", "pipe"],
+      // Ctrl-C is for conmonctl, which then does what is right.
+      detached: true,
+    });
+    let stderr = "";
+    child.stderr.setEncoding("utf8").on("data", (text) => {
+      stderr += text;
+    });
+    child.on("error", (cause) => {
+      const message = `cannot run ${runtime}: ${cause.message}`;
+      reject(new ContainerError("not-started", message, { cause }));
+    });
+    child.on("close", (status) => resolve({ status, stderr }));
+  });
+}

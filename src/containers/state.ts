@@ -1,0 +1,146 @@
+/** Where everything is that has to be remembered: see docs/conmonctl.md. */
+import { mkdirSync, readdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { ContainerError, isCode, reasonOf } from "./errors.ts";
+
+/** Names a directory instead of the usual one. */
+export const STATE_VARIABLE = "CONMON_TS_STATE";
+
+/** The state directory: paths only, nothing is read before it is asked for. */
+export class State {
+  /** Absolute. */
+  readonly directory: string;
+
+  /** @param directory Default: `$CONMON_TS_STATE`, else the user's or root's own. */
+  constructor(directory: string = defaultDirectory(process.env)) {
+    this.directory = resolve(directory);
+  }
+
+  get containers(): string {
+    return join(this.directory, "containers");
+  }
+
+  get names(): string {
+    return join(this.directory, "names");
+  }
+
+  get events(): string {
+    return join(this.directory, "events.jsonl");
+  }
+
+  /** Where exec sessions of containers are that have no directory here. */
+  get sessions(): string {
+    return join(this.directory, "sessions");
+  }
+
+  /** The `--root` of runtimes: each has a format of its own, so each has a directory of its own. */
+  runtimeRoot(runtime: string): string {
+    return join(this.directory, "runtimes", runtime.slice(runtime.lastIndexOf("/") + 1));
+  }
+
+  container(id: string): ContainerPaths {
+    return new ContainerPaths(join(this.containers, id), id);
+  }
+
+  /** Makes the directories. What others can read is none of their business: mode 0700. */
+  make(): void {
+    try {
+      for (const path of [this.directory, this.containers, this.names, this.sessions]) {
+        mkdirSync(path, { recursive: true, mode: 0o700 });
+      }
+    } catch (error) {
+      throw new ContainerError(
+        "failed",
+        `cannot make the state directory ${this.directory}: ${reasonOf(error)}`,
+        { hint: `$${STATE_VARIABLE} can name another one`, cause: error },
+      );
+    }
+  }
+
+  /** The IDs of all containers that have a directory. */
+  ids(): string[] {
+    try {
+      return readdirSync(this.containers).filter((name) => !name.startsWith("."));
+    } catch (error) {
+      if (isCode(error, "ENOENT")) return [];
+      throw error;
+    }
+  }
+}
+
+/** The files of one container. */
+export class ContainerPaths {
+  readonly directory: string;
+  readonly #id: string;
+
+  constructor(directory: string, id: string) {
+    this.directory = directory;
+    this.#id = id;
+  }
+
+  get record(): string {
+    return join(this.directory, "container.json");
+  }
+
+  get bundle(): string {
+    return join(this.directory, "bundle");
+  }
+
+  get containerPid(): string {
+    return join(this.directory, "container.pid");
+  }
+
+  get monitorPid(): string {
+    return join(this.directory, "conmon.pid");
+  }
+
+  get exits(): string {
+    return join(this.directory, "exits");
+  }
+
+  get exit(): string {
+    return join(this.exits, this.#id);
+  }
+
+  get persist(): string {
+    return join(this.directory, "persist");
+  }
+
+  get oom(): string {
+    return join(this.persist, "oom");
+  }
+
+  get runs(): string {
+    return join(this.directory, "runs.json");
+  }
+
+  /** Is there when its end is wanted, and so no restart. */
+  get stop(): string {
+    return join(this.directory, "stop");
+  }
+
+  get log(): string {
+    return join(this.directory, "container.log");
+  }
+
+  get execs(): string {
+    return join(this.directory, "execs");
+  }
+}
+
+function defaultDirectory(environment: NodeJS.ProcessEnv): string {
+  const chosen = environment[STATE_VARIABLE];
+  if (chosen !== undefined && chosen !== "") return chosen;
+  if (process.geteuid?.() === 0) return "/run/conmon-ts";
+  const runtimeDirectory = environment.XDG_RUNTIME_DIR;
+  if (runtimeDirectory !== undefined && runtimeDirectory !== "") {
+    return join(runtimeDirectory, "conmon-ts");
+  }
+  throw new ContainerError(
+    "failed",
+    "there is no place for the state: $XDG_RUNTIME_DIR is not set",
+    {
+      hint: `set it, or name a directory in $${STATE_VARIABLE}`,
+    },
+  );
+}
