@@ -26,11 +26,10 @@ export function commandPage(command: Command, extras: PageExtras): Page {
   const words = wordsOf(command);
   const after = sectionsOf(helpAfterOptions(command));
   const commands = help.visibleCommands(command).filter((child) => child.name() !== "help");
-  const summary = command.summary() || command.description();
   return {
     name: words.join("-"),
     section: extras.section,
-    summary: withoutStop(summary),
+    summary: summaryOf(command),
     sections: [
       { title: "Synopsis", blocks: synopsis(command, words) },
       {
@@ -104,13 +103,17 @@ function defaultOf({ defaultValue, defaultValueDescription }: Option): string | 
 /** Descriptions are parts of sentences, as a rule. */
 function sentence(text: string, choices: readonly string[] = []): string {
   const one = text.replace(/\s+/g, " ").trim();
-  const first = /^[a-z]+\b(?![-:.=(])/.test(one) ? one.charAt(0).toUpperCase() + one.slice(1) : one;
+  const first = /^[a-z]+\b(?![-:.=(,])/.test(one)
+    ? one.charAt(0).toUpperCase() + one.slice(1)
+    : one;
   const whole = first === "" || /[.!?]$/.test(first) ? first : `${first}.`;
   return choices.length === 0 ? whole : `${whole} One of ${choices.join(", ")}.`.trim();
 }
 
-function withoutStop(text: string): string {
-  return text.replace(/\s+/g, " ").replace(/\.$/, "");
+/** In the form of a summary: without a capital at its beginning and a full stop at its end. */
+function summaryOf(command: Command): string {
+  const text = (command.summary() || command.description()).replace(/\s+/g, " ").replace(/\.$/, "");
+  return text.charAt(0).toLowerCase() + text.slice(1);
 }
 
 function seeAlso(

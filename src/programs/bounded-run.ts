@@ -108,8 +108,9 @@ class Collector {
 
 /** What a program says went wrong: the last line that it wrote to stderr, or how it ended. */
 export function reasonOf({ stderr, fault }: RunResult): string {
-  const lines = stderr.trim().split("\n");
-  const last = lines.at(-1)?.trim() ?? "";
+  // What Node.js says of an exception is in the middle of it.
+  const exception = /^\w*Error(?: \[\w+\])?: (.*)$/m.exec(stderr)?.[1];
+  const last = exception ?? stderr.trim().split("\n").at(-1)?.trim() ?? "";
   if (last === "") return fault ?? "no reason was given";
   return fault === undefined ? last : `${fault}: ${last}`;
 }

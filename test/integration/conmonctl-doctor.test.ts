@@ -1,12 +1,18 @@
 /** `conmonctl doctor` on this machine, and with things that are wrong. */
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import * as sys from "../../src/sys/mod.ts";
 import { startConmond } from "../support/conmond.ts";
-import { unlessRootWith } from "../support/programs.ts";
-import { type ConmonctlOptions, jsonOf, runConmonctl } from "../support/run-conmonctl.ts";
+import { projectRoot, unlessRootWith } from "../support/programs.ts";
+import {
+  type ConmonctlOptions,
+  jsonOf,
+  privateEnvironment,
+  runConmonctl,
+} from "../support/run-conmonctl.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
 import { mountTmpfs } from "../support/tmpfs.ts";
 
@@ -65,6 +71,32 @@ test("all checks of this machine", { skip }, (t) => {
     assert.ok(!advice.endsWith("."), advice);
   }
   assert.deepEqual(readdirSync(scratch.temporary), []);
+});
+
+test("an installation without its native addon is found out by its own doctor", { skip }, (t) => {
+  const scratch = makeScratch(t);
+  const root = scratch.folder("package");
+  cpSync(join(projectRoot, "bin"), join(root, "bin"), { recursive: true });
+  cpSync(join(projectRoot, "dist"), join(root, "dist"), { recursive: true });
+  rmSync(join(root, "dist/sys.node"));
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, [join(root, "bin/conmonctl"), ...args], {
+      encoding: "utf8",
+      env: privateEnvironment(scratch),
+    });
+  const { status, stdout } = run("doctor", "parts", "conmon", "--json");
+  const { checks } = JSON.parse(stdout) as { checks: Result[] };
+  assert.equal(status, 1);
+  const faults = checks.filter((result) => result.status === "fail").map(({ found }) => found);
+  assert.match(faults[0] ?? "", /^conmon cannot have a private conmond do anything: /);
+  assert.match(
+    faults[1] ?? "",
+    /conmond\.cjs: ended with status 1: the native addon sys\.node is missing: /,
+  );
+  assert.equal(faults[2], `the native addon ${join(root, "dist/sys.node")} is missing`);
+  // Others either work or say in two lines why not.
+  const other = run("daemon", "status");
+  assert.match(other.stderr, /^conmonctl: .*\n(hint: .*\n)?$/);
 });
 
 test("for people", { skip }, (t) => {
