@@ -1,5 +1,5 @@
 /** What ends conmonctl with a message for the user. */
-import { ContainerError, type ContainerErrorKind } from "../containers/mod.ts";
+import { ContainerError, type ContainerErrorKind } from "../containers/errors.ts";
 
 /** Exit statuses of conmonctl itself; a container's own is passed on where there is one. */
 export const EXIT = {

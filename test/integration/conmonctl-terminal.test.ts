@@ -159,7 +159,8 @@ describe("conmonctl exec -it", { skip }, () => {
       "host",
       "sh",
       "-c",
-      `stty size; trap 'stty size; exit 8' WINCH; echo ready; ${LOOP}`,
+      // The size is set when we have attached, which may be after it has begun.
+      `until [ "$(stty size)" != '0 0' ]; do sleep 0.01; done; stty size; trap 'stty size; exit 8' WINCH; echo ready; ${LOOP}`,
     ]);
     await terminal.shows("ready");
     terminal.resize(66, 33);
