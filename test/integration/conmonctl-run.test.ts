@@ -9,7 +9,7 @@ import { Conmonctl } from "../support/conmonctl.ts";
 import { inBothModes } from "../support/modes.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch } from "../support/scratch.ts";
-import { textOf } from "../support/waiting.ts";
+import { appears, textOf } from "../support/waiting.ts";
 
 const skip = unlessRootWith("runc", "busybox");
 
@@ -161,6 +161,24 @@ describe("conmonctl run", { skip }, () => {
     command.process.kill("SIGTERM");
     const { status, stdout } = await command.end;
     assert.deepEqual([status, stdout], [9, "ready\nusr1\nterm\n"]);
+  });
+
+  it("takes everything back when it is interrupted before the container has begun", async (t) => {
+    const scratch = makeScratch(t);
+    const ctl = new Conmonctl(scratch);
+    // A runtime that takes its time, as one does whose disk is slow.
+    const slow = scratch.path("slow-runc");
+    const script =
+      '#!/bin/sh\ncase "$*" in *create*) touch "$TMPDIR/creating"; sleep 0.5;; esac\nexec runc "$@"\n';
+    writeFileSync(slow, script, { mode: 0o755 });
+    const command = ctl.start(["run", "--name", "never", "--runtime", slow, "--", "sleep", "100"]);
+    await appears(join(scratch.temporary, "creating"));
+    command.process.kill("SIGINT");
+    const { status, stderr } = await command.end;
+    assert.deepEqual([status, stderr], [130, "conmonctl: interrupted\n"]);
+    for (const folder of ["containers", "names", "runtimes/slow-runc"]) {
+      assert.deepEqual(readdirSync(join(ctl.state, folder)), [], folder);
+    }
   });
 
   it("kills a container that ignores Ctrl-C at the third one", async (t) => {

@@ -170,12 +170,29 @@ function toOptions(words: ReturnType<typeof split>, flags: RunFlags): RunOptions
 async function runContainer(words: ReturnType<typeof split>, flags: RunFlags): Promise<number> {
   const options = toOptions(words, flags);
   const detached = flags.detach === true;
-  const container = await run({ ...options, attach: !detached });
+  const container = await interruptible((signal) => run({ ...options, signal, attach: !detached }));
   if (!detached) return await stayAttached(container, flags);
   const { id, name, pid } = container;
   if (flags.json) printJson({ id, name, pid });
   else process.stdout.write(`${id}\n`);
   return EXIT.ok;
+}
+
+/** Until it has begun, Ctrl-C takes everything back; a second one does not wait for that. */
+async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const interrupted = new AbortController();
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  const handlers = signals.map((signal) => {
+    const failure = new Failure("interrupted", { status: statusOfSignal(signal) });
+    const handler = (): void => interrupted.abort(failure);
+    process.once(signal, handler);
+    return [signal, handler] as const;
+  });
+  try {
+    return await work(interrupted.signal);
+  } finally {
+    for (const [signal, handler] of handlers) process.off(signal, handler);
+  }
 }
 
 /** Through all restarts, until there is no other one. */
