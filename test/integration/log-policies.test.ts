@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { it } from "node:test";
 import { parseLossNotice } from "../../src/logging/loss-notice.ts";
 import { readCriRecords, readOutput } from "../../src/logging/read/cri-records.ts";
+import * as sys from "../../src/sys/mod.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { type ConmonRun, startConmon } from "../support/conmon.ts";
 import { inBothModes, type Place } from "../support/modes.ts";
@@ -26,12 +27,14 @@ inBothModes("logs", skip, (prepare) => {
     for (const stream of ["stdout", "stderr"] as const) {
       fs.writeFileSync(scratch.path(stream), lines.read(stream, 24 * 2 ** 20));
     }
+    sys.makeFifo(scratch.path("gate"), 0o600);
     const bundle = makeBundle(scratch, {
-      args: ["sh", "-c", "cat /mnt/stdout & cat /mnt/stderr >&2; wait"],
-      mounts: (["stdout", "stderr"] as const).map((stream) => ({
-        destination: `/mnt/${stream}`,
+      // It stays until something has been compressed, which takes its time on a busy machine.
+      args: ["sh", "-c", "cat /mnt/stdout & cat /mnt/stderr >&2; wait; read compressed </mnt/gate"],
+      mounts: (["stdout", "stderr", "gate"] as const).map((name) => ({
+        destination: `/mnt/${name}`,
         type: "bind",
-        source: scratch.path(stream),
+        source: scratch.path(name),
         options: ["bind", "ro"],
       })),
     });
@@ -59,6 +62,11 @@ inBothModes("logs", skip, (prepare) => {
       rotations++;
       fs.writeFileSync(join(bundle.directory, "ctl"), "2 0 0\n");
     });
+    const { log } = run.paths;
+    const isCompressed = () => fs.readdirSync(dirname(log)).some((name) => name.endsWith(".gz"));
+    await watchFor(dirname(log), () => (isCompressed() && rotations > 0) || undefined, "a backup");
+    fs.writeFileSync(scratch.path("gate"), "\n");
+    fs.rmSync(scratch.path("gate"));
     assert.equal(await run.exitStatus(), 0);
     kubelet.close();
     await run.ended();
