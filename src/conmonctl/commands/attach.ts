@@ -66,5 +66,6 @@ async function attach(text: string, flags: AttachFlags): Promise<number> {
   }
   const status = await ended;
   if (status !== null && status !== undefined) return status & 0xff;
-  throw new Failure(`${name} has ended, and nobody knows how`);
+  const hint = container.owner === "podman" ? { hint: `podman inspect ${name} may know` } : {};
+  throw new Failure(`${name} has ended, and nobody knows how`, hint);
 }
