@@ -47,8 +47,8 @@ export interface Container {
   readonly stdin: boolean;
   /** Values of conmon's `--log-path`. */
   readonly logs: readonly string[];
-  /** Where the monitor writes the exit status. */
-  readonly exitFile: string | null;
+  /** Where the monitor writes the exit status. Podman removes some of these files soon. */
+  readonly exitFiles: readonly string[];
   /** The monitor's memory file with its counters. */
   readonly journal: string | null;
 }
@@ -90,7 +90,7 @@ export function ownContainer(
     terminal: record.terminal,
     stdin: record.stdin,
     logs: record.logs,
-    exitFile: paths.exit,
+    exitFiles: [paths.exit],
     journal: shim?.journal ?? null,
   };
 }
@@ -123,8 +123,9 @@ export function isOver(state: State, container: Container): boolean {
 /** A container of somebody else's whose monitor is ours. */
 export function foreignContainer(shim: Shim): Container {
   const { options } = shim;
-  const exitFile = exitFileOf(shim);
-  const exitStatus = exitFile === null ? null : readStatus(exitFile);
+  const exitFiles = exitFilesOf(shim);
+  const exitFile = exitFiles.find((path) => existsSync(path));
+  const exitStatus = exitFile === undefined ? null : readStatus(exitFile);
   const pid = readPidFile(pathOf(shim, options.containerPidfile ?? `pidfile-${shim.id}`));
   const lives = exitStatus === null && pid !== undefined && isAlive(pid);
   const started = shim.started?.toISOString() ?? null;
@@ -141,7 +142,7 @@ export function foreignContainer(shim: Shim): Container {
       options.persistDir !== undefined && existsSync(join(pathOf(shim, options.persistDir), "oom")),
     created: started,
     started: lives ? started : null,
-    ended: exitFile === null ? null : (changedAt(exitFile)?.toISOString() ?? null),
+    ended: exitFile === undefined ? null : (changedAt(exitFile)?.toISOString() ?? null),
     next: null,
     restarts: 0,
     command: null,
@@ -151,15 +152,17 @@ export function foreignContainer(shim: Shim): Container {
     terminal: options.terminal,
     stdin: options.stdin,
     logs: options.logPaths,
-    exitFile,
+    exitFiles,
     journal: shim.journal,
   };
 }
 
-function exitFileOf(shim: Shim): string | null {
+function exitFilesOf(shim: Shim): string[] {
   const { exitDir, persistDir } = shim.options;
-  if (persistDir !== undefined) return join(pathOf(shim, persistDir), "exit");
-  return exitDir === undefined ? null : join(pathOf(shim, exitDir), shim.id);
+  return [
+    ...(persistDir === undefined ? [] : [join(pathOf(shim, persistDir), "exit")]),
+    ...(exitDir === undefined ? [] : [join(pathOf(shim, exitDir), shim.id)]),
+  ];
 }
 
 function readStatus(path: string): number | null {

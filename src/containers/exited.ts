@@ -70,8 +70,8 @@ async function restart(
   try {
     const pid = await monitor.created();
     writeRuns(paths, { ...fresh, started: new Date().toISOString() });
-    await startContainer(record, record.id);
     appendEvent(state, { type: "start", id: record.id, name: record.name, pid });
+    await startContainer(record, record.id);
   } catch (error) {
     writeRuns(paths, { ...fresh, ended: new Date().toISOString() });
     await deleteContainer(record, record.id);

@@ -6,7 +6,6 @@ import { Connection } from "./connection.ts";
 import { setFirstSize } from "./control.ts";
 import { appendEvent } from "./event-log.ts";
 import { writeWhole } from "./files.ts";
-import { findContainer } from "./find.ts";
 import { launchMonitor } from "./launch.ts";
 import { logSettings } from "./log-settings.ts";
 import type { Monitor } from "./monitor.ts";
@@ -17,7 +16,7 @@ import { type ContainerRecord, newRecord, writeRecord } from "./record.ts";
 import { FIRST_RUN, writeRuns } from "./runs.ts";
 import { deleteContainer, startContainer } from "./runtime.ts";
 import { State } from "./state.ts";
-import { waitForEnd } from "./wait.ts";
+import { waitForOwn } from "./wait.ts";
 
 /** A container that has been started. It does not matter to it whether this object lives. */
 export interface StartedContainer {
@@ -28,7 +27,7 @@ export interface StartedContainer {
   /** Its output from the beginning, and its input, if `attach` was asked for; to be closed. */
   readonly connection: Connection | undefined;
   /**
-   * Waits for its end, see {@link waitForEnd}.
+   * Waits for its end, see {@link waitForOwn}.
    *
    * @returns the exit status; undefined if the signal was aborted first, `null` if nobody knows it
    */
@@ -91,7 +90,7 @@ function started(
     name,
     pid,
     connection,
-    wait: async (signal) => await waitForEnd(state, findContainer(state, id), signal),
+    wait: async (signal) => await waitForOwn(state, id, signal),
   };
 }
 
@@ -100,8 +99,9 @@ async function begin(state: State, record: ContainerRecord, pid: number): Promis
   const paths = state.container(record.id);
   // Before the start, since the exit command of a short run is quick to come.
   writeRuns(paths, { ...FIRST_RUN, started: new Date().toISOString() });
-  await startContainer(record, record.id);
+  // This too, or the end of a short run would be told first.
   appendEvent(state, { type: "start", ...idAndName(record), pid });
+  await startContainer(record, record.id);
 }
 
 /** Directory, name, bundle and record. */

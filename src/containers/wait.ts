@@ -9,7 +9,6 @@ import { findContainer, ownContainerById } from "./find.ts";
 import { isObject } from "./oci.ts";
 import { isAlive } from "./process-state.ts";
 import { parseJson, readRecord } from "./record.ts";
-import { readRuns } from "./runs.ts";
 import type { State } from "./state.ts";
 import { watchFor } from "./watch.ts";
 
@@ -28,31 +27,23 @@ export async function waitForEnd(
   signal?: AbortSignal,
 ): Promise<number | null | undefined> {
   if (!container.own) return await waitForForeign(container, signal);
-  const paths = state.container(container.id);
-  const look = () => finalStatus(state, container.id);
+  return await waitForOwn(state, container.id, signal);
+}
+
+/** The same for a container that has, or had, a record: it may have been removed by now. */
+export async function waitForOwn(
+  state: State,
+  id: string,
+  signal?: AbortSignal,
+): Promise<number | null | undefined> {
+  const paths = state.container(id);
+  const look = () => finalStatus(state, id);
   const status = await watchFor([paths.directory, paths.exits, state.containers], look, signal);
-  if (status !== undefined && readRecord(state, container.id)?.remove === true) {
+  if (status !== undefined && readRecord(state, id)?.remove === true) {
     const isGone = () => !existsSync(paths.record) || undefined;
     await watchFor([state.containers], isGone, AbortSignal.timeout(REMOVAL));
   }
   return status;
-}
-
-/**
- * Waits until what runs now has ended, whether it is started again or not.
- *
- * @param run the number of the run
- */
-export async function waitForRun(state: State, id: string, run: number): Promise<number | null> {
-  const paths = state.container(id);
-  const look = (): number | null | undefined => {
-    const runs = readRuns(paths);
-    if (runs !== undefined && runs.count > run) return null;
-    const status = exitStatus(readIfThere(paths.exit));
-    if (status !== undefined) return status;
-    return runs?.status ?? finalStatus(state, id);
-  };
-  return (await watchFor([paths.directory, paths.exits], look)) ?? null;
 }
 
 /** What there is to know once it is over; undefined as long as it is not. */
@@ -83,13 +74,14 @@ async function waitForForeign(
   container: Container,
   signal: AbortSignal | undefined,
 ): Promise<number | null | undefined> {
-  const { exitFile, monitorPid } = container;
+  const { exitFiles, monitorPid } = container;
   const look = (): number | null | undefined => {
-    const status = exitFile === null ? undefined : exitStatus(readIfThere(exitFile));
+    const statuses = exitFiles.map((path) => exitStatus(readIfThere(path)));
+    const status = statuses.find((each) => each !== undefined);
     if (status !== undefined) return status;
     return monitorPid !== null && isAlive(monitorPid) ? undefined : null;
   };
-  return await watchFor(exitFile === null ? [] : [dirname(exitFile)], look, signal);
+  return await watchFor(exitFiles.map(dirname), look, signal);
 }
 
 function exitStatus(text: string | undefined): number | undefined {

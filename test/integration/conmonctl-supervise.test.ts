@@ -101,8 +101,11 @@ describe("conmonctl", { skip }, () => {
     assert.equal(await ctl.succeed("exec", name, "echo", "inside"), "inside");
     const refused = await ctl.run("rm", name);
     assert.match(refused.stderr, /was started by podman\nhint: podman rm/);
-    const { status, stdout } = await ctl.feed("hello\n", "attach", name);
-    assert.deepEqual([status, stdout], [7, "got hello\n"]);
+    const { status, stdout, stderr } = await ctl.feed("hello\n", "attach", name);
+    assert.equal(stdout, "got hello\n");
+    // Podman 4 removes the exit file as soon as it has read it, which may be before we have.
+    const isLate = status === 1 && /nobody knows how\nhint: podman inspect/.test(stderr);
+    assert.ok(status === 7 || isLate, `${status} ${stderr}`);
   });
 
   it("stop is patient, then it kills; wait tells the status", async (t) => {

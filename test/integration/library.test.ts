@@ -93,7 +93,7 @@ describe("the package", { skip }, () => {
   for (const [example, expected] of [
     [
       "run-job.mjs",
-      /^stdout: working\nstderr: done\n\S+ ended with 3\n$|^stderr: done\nstdout: working\n/,
+      /^(stdout: working\nstderr: done|stderr: done\nstdout: working)\n\S+ ended with 3\n$/,
     ],
     [
       "supervise.mjs",

@@ -8,7 +8,7 @@ import {
   waitForEnd,
 } from "../../containers/mod.ts";
 import { detachKeysOption } from "../detach-keys.ts";
-import { EXIT } from "../failure.ts";
+import { EXIT, Failure } from "../failure.ts";
 import { inForeground, statusOfSignal } from "../foreground.ts";
 
 const EXAMPLES = `
@@ -45,19 +45,27 @@ async function attach(text: string, flags: AttachFlags): Promise<number> {
   const state = new State();
   const container = findContainer(state, text);
   const { name, bundle, terminal } = container;
+  const connection = attachTo(state, container);
+  // From now on, since Podman removes the exit file soon after the end.
+  const detached = new AbortController();
+  const ended = waitForEnd(state, container, detached.signal);
+  ended.catch(() => {}); // It is awaited below, if at all.
   const end = await inForeground({
-    connection: attachTo(state, container),
+    connection,
     stdin: flags.stdin && container.stdin,
     terminal,
     detachKeys: flags.detachKeys,
     resize: (size) => resizeTerminal(bundle, size),
     signal: (signal) => signalContainer(state, container, signal),
   });
+  if (end !== "ended") detached.abort();
   if (end === "hung-up") return statusOfSignal("SIGHUP");
   if (end === "detached") {
     process.stderr.write(`\r\nconmonctl: detached; conmonctl attach ${name} comes back to it\n`);
     return EXIT.ok;
   }
-  const status = await waitForEnd(state, { ...container, state: "exited" });
-  return (status ?? EXIT.failed) & 0xff;
+  const status = await ended;
+  if (status !== null && status !== undefined) return status & 0xff;
+  const hint = container.owner === "podman" ? { hint: `podman inspect ${name} may know` } : {};
+  throw new Failure(`${name} has ended, and nobody knows how`, hint);
 }

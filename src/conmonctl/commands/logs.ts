@@ -1,9 +1,14 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { findContainer, logFileOf, State, waitForEnd } from "../../containers/mod.ts";
-import { followLogs, type LogFault, type LogLine, readLogs } from "../../logging/read/mod.ts";
+import {
+  followLogBatches,
+  type LogFault,
+  type LogLine,
+  readLogBatches,
+} from "../../logging/read/mod.ts";
 import type { WallClock } from "../../sys/mod.ts";
 import { parseCount, parseTime } from "../arguments.ts";
-import { paint, printJsonLine } from "../output.ts";
+import { paint } from "../output.ts";
 
 const EXAMPLES = `
 Lines of stderr go to stderr. With --json each line is an object: time, stream, text, complete.
@@ -71,12 +76,12 @@ async function printLogs(name: string, flags: LogFlags): Promise<void> {
   const enough = (): void => stop.abort();
   process.stdout.on("error", enough);
   try {
-    const lines = flags.follow
-      ? followLogs(path, { ...selection, ended: waitForEnd(state, container, stop.signal) })
-      : readLogs(path, selection);
-    for await (const line of lines) {
+    const batches = flags.follow
+      ? followLogBatches(path, { ...selection, ended: waitForEnd(state, container, stop.signal) })
+      : readLogBatches(path, selection);
+    for await (const lines of batches) {
       if (stop.signal.aborted) break;
-      await printLine(line, flags);
+      await printLines(lines, flags);
     }
   } finally {
     stop.abort();
@@ -84,18 +89,41 @@ async function printLogs(name: string, flags: LogFlags): Promise<void> {
   }
 }
 
-async function printLine(line: LogLine, flags: LogFlags): Promise<void> {
-  const { timestamp, stream, text, complete } = line;
-  if (flags.grep !== undefined && !flags.grep.test(text.toString("utf8"))) return;
-  if (flags.json) {
-    printJsonLine({ time: timestamp, stream, text: text.toString("utf8"), complete });
-    return;
+/** Lines of one stream that follow each other are written at once: a log has millions. */
+async function printLines(lines: readonly LogLine[], flags: LogFlags): Promise<void> {
+  let pieces: Buffer[] = [];
+  let stream: LogLine["stream"] = "stdout";
+  for (const line of lines) {
+    if (flags.grep !== undefined && !flags.grep.test(line.text.toString("utf8"))) continue;
+    const target = flags.json ? "stdout" : line.stream;
+    if (target !== stream) {
+      await write(stream, pieces);
+      pieces = [];
+      stream = target;
+    }
+    if (flags.json) pieces.push(jsonOf(line));
+    else addText(line, flags, pieces);
   }
+  await write(stream, pieces);
+}
+
+function addText({ timestamp, text, complete }: LogLine, flags: LogFlags, pieces: Buffer[]): void {
+  if (flags.timestamps) pieces.push(Buffer.from(`${paint("dim", timestamp)} `));
+  pieces.push(text);
+  if (complete) pieces.push(NEWLINE);
+}
+
+const NEWLINE = Buffer.from("\n");
+
+function jsonOf({ timestamp, stream, text, complete }: LogLine): Buffer {
+  const value = { time: timestamp, stream, text: text.toString("utf8"), complete };
+  return Buffer.from(`${JSON.stringify(value)}\n`);
+}
+
+async function write(stream: LogLine["stream"], pieces: readonly Buffer[]): Promise<void> {
+  if (pieces.length === 0) return;
   const output = stream === "stdout" ? process.stdout : process.stderr;
-  if (flags.timestamps) output.write(`${paint("dim", timestamp)} `);
-  if (complete) output.write(text);
-  const room = complete ? output.write("\n") : output.write(text);
-  if (!room && !output.destroyed) await drained(output);
+  if (!output.write(Buffer.concat(pieces)) && !output.destroyed) await drained(output);
 }
 
 function drained(stream: NodeJS.WriteStream): Promise<void> {
