@@ -43,8 +43,13 @@ async function prepare(t: TestContext) {
     /** A connection that does nothing by itself. */
     connect: (): number => {
       const fd = sys.unixSocket("seqpacket");
+      try {
+        sys.connectUnix(fd, path);
+      } catch (error) {
+        sys.close(fd);
+        throw error;
+      }
       fds.add(fd);
-      sys.connectUnix(fd, path);
       return fd;
     },
     hangUp: (fd: number): void => {
@@ -140,7 +145,7 @@ describe("attach clients of a shared conmond", { skip }, () => {
         hangUp(connect());
         n++;
       } catch (error) {
-        // So many wait to be accepted already. Those that failed are closed at the end.
+        // So many wait to be accepted already.
         if (!sys.isSystemError(error, "EAGAIN")) throw error;
         await new Promise(setImmediate);
       }
