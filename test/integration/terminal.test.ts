@@ -1,15 +1,24 @@
 /** Containers with a terminal: real runc, with a private and a shared conmond. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
+import * as sys from "../../src/sys/mod.ts";
 import { AttachClient } from "../support/attach-client.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { type ConmonRun, startConmon } from "../support/conmon.ts";
 import { inBothModes, type Place } from "../support/modes.ts";
-import { privateConmond } from "../support/private-conmond.ts";
+import { eventually, privateConmond } from "../support/private-conmond.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch } from "../support/scratch.ts";
 import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
@@ -60,6 +69,11 @@ inBothModes("a terminal", skip, (prepare) => {
     const { run, directory, attach } = await create(place, script);
     writeFileSync(join(directory, "ctl"), "1 24 80 0 0\n1 1001 80\n1 2.5 80\n");
     const client = attach();
+    // Who was told by a fifo does not say when it is done; the terminal shows it.
+    const pid = readFileSync(run.paths.containerPidFile, "utf8");
+    const terminal = openSync(`/proc/${pid}/fd/0`, constants.O_RDWR | constants.O_NOCTTY);
+    await eventually(() => sys.getWindowSize(terminal).rows === 24, "the size");
+    closeSync(terminal);
     await run.runtimeStart();
     await client.until((text) => text === "24 80\r\n");
     writeFileSync(join(directory, "winsz"), "040 0120\n");
