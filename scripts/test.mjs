@@ -16,7 +16,7 @@ import { Tally } from "./test-tally.mjs";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const STAGES = ["test/unit", "test/integration", "test/podman"];
 /** For one test file as a whole, in milliseconds. */
-const FILE_DEADLINE = 300_000;
+const FILE_DEADLINE = 600_000;
 const isCi = process.env.CI === "true";
 
 const colour = (code) => (text) => (process.stdout.isTTY ? `\x1b[${code}m${text}\x1b[0m` : text);
