@@ -400,8 +400,14 @@ export abstract class RecordFileSink implements Sink {
     // It was about to be replaced, and has been: the fresh one is at the path, or was about to be.
     const replaced = inherited.mark.renewing && inherited.mark.inode === file.inode && file.isAway;
     if (!replaced) return file;
-    file.close();
-    return new LogFile(path);
+    try {
+      const fresh = new LogFile(path);
+      file.close();
+      return fresh;
+    } catch {
+      // Its directory has gone: the old file is better than none, as it is when a rotation fails.
+      return file;
+    }
   }
 
   /** How many bytes of a piece of output the process before had logged. */

@@ -22,19 +22,12 @@ export interface BeginningEvents {
 export class Beginning {
   readonly #around: Surroundings;
   readonly #heldSignal: HeldSignal;
-  readonly #shimPid: number;
   readonly #events: BeginningEvents;
   #closed = false;
 
-  constructor(
-    around: Surroundings,
-    heldSignal: HeldSignal,
-    shimPid: number,
-    events: BeginningEvents,
-  ) {
+  constructor(around: Surroundings, heldSignal: HeldSignal, events: BeginningEvents) {
     this.#around = around;
     this.#heldSignal = heldSignal;
-    this.#shimPid = shimPid;
     this.#events = events;
   }
 
@@ -80,10 +73,10 @@ export class Beginning {
 
   /** The last that can fail, and then there is no way back. */
   #letCallerGo(descriptors: Map<number, number>): void {
-    const { options, connection, messages } = this.#around;
+    const { options, connection, messages, shimPid } = this.#around;
     try {
       const { conmonPidfile } = options;
-      if (conmonPidfile !== undefined) writeAtomically(conmonPidfile, String(this.#shimPid));
+      if (conmonPidfile !== undefined) writeAtomically(conmonPidfile, String(shimPid));
       const { number } = this.#heldSignal;
       if (number !== 0) {
         throw new ConmonError(`Got signal ${number} before the runtime was started`);

@@ -18,6 +18,7 @@ import { openSinks, sinksOpened } from "./open-sinks.ts";
 import type { Output, OutputEvents } from "./output.ts";
 import { OutputStream } from "./output-stream.ts";
 import type { OwnMessages } from "./own-messages.ts";
+import type { Surroundings } from "./stage.ts";
 import { StartupText } from "./startup-text.ts";
 import { emptyTransit, Transit } from "./transit.ts";
 
@@ -44,27 +45,22 @@ export class ContainerIo {
 
   /**
    * @param inherited what a hello brought, by slot; what the logs need is taken out of it
-   * @throws ConmonError when a log cannot be opened
+   * @throws ConmonError when a log cannot be opened, as long as the caller can still be told
    */
-  constructor(
-    options: CheckedOptions,
-    connection: ShimConnection,
-    messages: OwnMessages,
-    journal: Journal,
-    inherited: Map<number, number>,
-  ) {
+  constructor(around: Surroundings, journal: Journal, inherited: Map<number, number>) {
+    const { options, connection, messages, released } = around;
     this.#options = options;
     this.#journal = journal;
     this.#connection = connection;
     this.#messages = messages;
     if (options.terminal) this.#terminal = this.#makeTerminal();
     if (options.terminal || options.stdin) this.#input = this.#makeInput();
-    this.#sinks = openSinks(
-      options,
+    this.#sinks = openSinks(options, {
       messages,
-      () => this.#readOn(),
-      (log) => KeptLog.of(log, journal, connection, inherited),
-    );
+      onRelief: () => this.#readOn(),
+      keeperOf: (log) => KeptLog.of(log, journal, connection, inherited),
+      goOnWithout: released,
+    });
     this.#rate = this.#makeRate();
   }
 
@@ -89,18 +85,16 @@ export class ContainerIo {
   }
 
   /**
-   * Makes the console socket, for a container with a terminal.
+   * Makes the console socket, for a container with a terminal; or takes over what another conmond had of both.
    *
-   * @returns its path
-   * @throws Error that names it and the reason
+   * @param released that is long done
+   * @throws Error that names the socket and the reason
    */
-  openConsole(directory: string): string | undefined {
-    return this.#terminal?.listen(directory);
-  }
-
-  /** Takes over the terminal, or the console socket while it has not come yet. */
-  adoptTerminal(descriptors: Map<number, number>, consolePath: string): void {
-    this.#terminal?.adopt(descriptors, consolePath);
+  openConsole(directory: string, inherited: Map<number, number>, released: boolean): void {
+    if (this.#terminal?.adopt(inherited, this.#journal.consolePath) !== false || released) return;
+    this.#terminal.listen(directory, (path) => {
+      this.#journal.consolePath = path;
+    });
   }
 
   /** Whether a container with a terminal has it: the runtime has ended and sends nothing any more. */

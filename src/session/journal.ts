@@ -13,15 +13,31 @@
  * | 32        | the marks of log files, 48 bytes each: inode (64 bits), size, done and  |
  * |           | allowance (doubles), renewing (one byte)                                |
  * | 272       | how much of the text of the start counts, in bytes, a double            |
- * | 512       | the console socket's path, up to the end                               |
+ * | 280       | when the exit command is due, a double; 0: it is not                   |
+ * | 512       | the console socket's path                                              |
+ * | 1024      | the working directory that the caller's paths begin at                 |
+ * | 5632      | why there is no container, up to the end                               |
  */
-import { fstatSync, readSync, writeSync } from "node:fs";
+import { fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
 import type { LogMark } from "../logging/log-keeper.ts";
 import type { StreamName } from "../logging/sink.ts";
 import * as sys from "../sys/mod.ts";
 
-/** Things that must happen once, whoever does them; the order here is their place in the file. */
-export const MILESTONES = ["timed-out", "exit-recorded"] as const;
+/**
+ * Things that must happen once, whoever does them; the order here is their place in the file.
+ * - `timed-out`: the container process is killed for the limit of its time
+ * - `exit-recorded`: the exit files are in their places
+ * - `start-failed`: there will be no container, for the {@link Journal.failure} that is recorded
+ * - `detached`: output and clients are done with; what is in the bundle may be another session's from now on
+ * - `exit-written`: the exit files are there under other names
+ */
+export const MILESTONES = [
+  "timed-out",
+  "exit-recorded",
+  "start-failed",
+  "detached",
+  "exit-written",
+] as const;
 
 export type Milestone = (typeof MILESTONES)[number];
 
@@ -30,11 +46,14 @@ const PIECE_AT = 24;
 const MARKS_AT = 32;
 const MARK_SIZE = 48;
 const CONSOLE_PATH_AT = 512;
+const DIRECTORY_AT = 1024;
+const FAILURE_AT = 5632;
 
 /** How many log files there is room for. */
 export const LOGS_MAX = 5;
 
 const STARTUP_AT = MARKS_AT + LOGS_MAX * MARK_SIZE;
+const EXIT_COMMAND_AT = STARTUP_AT + 8;
 
 /** A piece of output that is being logged: of a stream, in transit, or what was held back at the start. */
 export type Piece = StreamName | "startup";
@@ -50,7 +69,10 @@ export class Journal {
   #piece: Piece | undefined;
   #startupSize = 0;
   #deadline: number | undefined;
+  #exitCommandDue: number | undefined;
   #consolePath = "";
+  #workingDirectory = "";
+  #failure: Uint8Array = new Uint8Array(0);
 
   private constructor(fd: number) {
     this.fd = fd;
@@ -63,7 +85,7 @@ export class Journal {
   /** Takes over the file of the conmond before. */
   static adopt(fd: number): Journal {
     const journal = new Journal(fd);
-    const bytes = Buffer.alloc(Math.max(CONSOLE_PATH_AT, fstatSync(fd).size));
+    const bytes = Buffer.alloc(Math.max(FAILURE_AT, fstatSync(fd).size));
     readSync(fd, bytes, 0, bytes.length, 0);
     MILESTONES.forEach((milestone, index) => {
       if (bytes[index] === 1) journal.#reached.add(milestone);
@@ -72,7 +94,10 @@ export class Journal {
     journal.#piece = PIECES[bytes[PIECE_AT] ?? 0];
     journal.#startupSize = bytes.readDoubleLE(STARTUP_AT);
     for (let log = 0; log < LOGS_MAX; log++) journal.#marks.push(readMark(bytes, log));
-    journal.#consolePath = bytes.toString("utf8", CONSOLE_PATH_AT);
+    journal.#exitCommandDue = bytes.readDoubleLE(EXIT_COMMAND_AT) || undefined;
+    journal.#consolePath = readText(bytes, CONSOLE_PATH_AT, DIRECTORY_AT);
+    journal.#workingDirectory = readText(bytes, DIRECTORY_AT, FAILURE_AT);
+    journal.#failure = bytes.subarray(FAILURE_AT);
     return journal;
   }
 
@@ -103,9 +128,7 @@ export class Journal {
 
   noteStartupSize(size: number): void {
     this.#startupSize = size;
-    const bytes = Buffer.alloc(8);
-    bytes.writeDoubleLE(size);
-    writeSync(this.fd, bytes, 0, bytes.length, STARTUP_AT);
+    this.#writeNumber(size, STARTUP_AT);
   }
 
   /** What the conmond before has recorded of a log file, 0 to {@link LOGS_MAX} - 1. */
@@ -130,9 +153,17 @@ export class Journal {
 
   set deadline(seconds: number) {
     this.#deadline = seconds;
-    const bytes = Buffer.alloc(8);
-    bytes.writeDoubleLE(seconds);
-    writeSync(this.fd, bytes, 0, bytes.length, DEADLINE_AT);
+    this.#writeNumber(seconds, DEADLINE_AT);
+  }
+
+  /** When the exit command is to be started, in seconds of the machine's monotonic clock. */
+  get exitCommandDue(): number | undefined {
+    return this.#exitCommandDue;
+  }
+
+  set exitCommandDue(seconds: number) {
+    this.#exitCommandDue = seconds;
+    this.#writeNumber(seconds, EXIT_COMMAND_AT);
   }
 
   /** Where the runtime is to send the terminal; empty when there is none. */
@@ -142,12 +173,52 @@ export class Journal {
 
   set consolePath(path: string) {
     this.#consolePath = path;
-    writeSync(this.fd, path, CONSOLE_PATH_AT, "utf8");
+    this.#writeText(path, CONSOLE_PATH_AT, DIRECTORY_AT);
+  }
+
+  /** What the caller's relative paths begin at: it may have been removed or renamed since. */
+  get workingDirectory(): string {
+    return this.#workingDirectory;
+  }
+
+  set workingDirectory(path: string) {
+    this.#workingDirectory = path;
+    this.#writeText(path, DIRECTORY_AT, FAILURE_AT);
+  }
+
+  /** Why there is no container, in the runtime's own words or ours: what the caller is told. */
+  get failure(): Uint8Array {
+    return this.#failure;
+  }
+
+  set failure(text: Uint8Array) {
+    this.#failure = text;
+    ftruncateSync(this.fd, FAILURE_AT);
+    writeSync(this.fd, text, 0, text.length, FAILURE_AT);
   }
 
   close(): void {
     sys.close(this.fd);
   }
+
+  #writeNumber(number: number, at: number): void {
+    const bytes = Buffer.alloc(8);
+    bytes.writeDoubleLE(number);
+    writeSync(this.fd, bytes, 0, bytes.length, at);
+  }
+
+  #writeText(text: string, at: number, end: number): void {
+    const bytes = Buffer.alloc(end - at);
+    // One that does not fit is none: half a path is another one.
+    if (Buffer.byteLength(text) < bytes.length) bytes.write(text);
+    writeSync(this.fd, bytes, 0, bytes.length, at);
+  }
+}
+
+function readText(bytes: Buffer, from: number, to: number): string {
+  const field = bytes.subarray(from, to);
+  const end = field.indexOf(0);
+  return field.toString("utf8", 0, end < 0 ? field.length : end);
 }
 
 function readMark(bytes: Buffer, log: number): LogMark {

@@ -1,6 +1,7 @@
 /** A log file whose descriptor the shim keeps, and whose marks are in the journal. */
 import type { LogKeeper, LogMark } from "../logging/log-keeper.ts";
 import type { ShimConnection } from "../shim/connection.ts";
+import * as sys from "../sys/mod.ts";
 import { DEPOSIT, takeDeposit } from "./deposit.ts";
 import { type Journal, LOGS_MAX } from "./journal.ts";
 
@@ -22,7 +23,9 @@ export class KeptLog implements LogKeeper {
     this.#connection = connection;
     const fd = takeDeposit(descriptors, DEPOSIT.firstLog + log);
     const mark = journal.markOf(log);
-    if (fd !== undefined && mark !== undefined) this.inherited = { fd, mark };
+    if (fd === undefined) return;
+    if (mark !== undefined) this.inherited = { fd, mark };
+    else sys.close(fd);
   }
 
   /**

@@ -12,4 +12,7 @@ export interface Surroundings {
   readonly caller: Caller;
   readonly containment: Containment;
   readonly options: CheckedOptions;
+  /** The caller has been let go before: nothing can be refused any more. */
+  readonly released: boolean;
+  readonly shimPid: number;
 }

@@ -97,6 +97,16 @@ export interface SocketCalls {
     into: Uint8Array,
     maxDescriptors: number,
   ): ReceivedMessage | undefined;
+
+  /**
+   * Does the same and leaves the message where it is, to be received again: also by another process. The
+   * descriptors are copies.
+   */
+  peekWithDescriptors(
+    fd: number,
+    into: Uint8Array,
+    maxDescriptors: number,
+  ): ReceivedMessage | undefined;
 }
 
 export const {
@@ -112,4 +122,5 @@ export const {
   send,
   receive,
   receiveWithDescriptors,
+  peekWithDescriptors,
 }: SocketCalls = addon;
