@@ -7,6 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { type ConmonRun, startConmon } from "../support/conmon.ts";
+import { startConmond } from "../support/conmond.ts";
 import { type ExecRun, startExec } from "../support/exec.ts";
 import { killAtCall } from "../support/kill-at-call.ts";
 import { findPrivateConmond, privateConmond } from "../support/private-conmond.ts";
@@ -25,9 +26,10 @@ const MOST_CALLS = 100;
 /** Lets `attempt` happen for each call until conmond does not come to it any more. */
 async function forEachCall(
   attempt: (call: string, number: number) => Promise<boolean>,
+  calls = CALLS,
 ): Promise<void> {
   let kills = 0;
-  for (const call of CALLS) {
+  for (const call of calls) {
     let number = 1;
     while (await attempt(call, number)) assert.ok(++number < MOST_CALLS, `no end of ${call}`);
     kills += number - 1;
@@ -154,6 +156,51 @@ function kill(pid: number): void {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
+
+describe("a conmond that is killed while a terminal is set up", { skip }, () => {
+  it("is followed by one that finds it", async (t) => {
+    const scratch = makeScratch(t);
+    let lost = 0;
+    await forEachCall(
+      async (call, number) => {
+        const conmond = await startConmond(scratch);
+        // One that is killed leaves it.
+        scratch.atEnd(() => rmSync(conmond.socket, { force: true }));
+        const { killed } = await killAtCall(conmond.pid, call, number);
+        const args = ["sh", "-c", "echo out; exit 5"];
+        const run = startConmon(scratch, {
+          bundle: makeBundle(scratch, { args, terminal: true }),
+          apiVersion: 1,
+          conmond: conmond.socket,
+          arguments: ["--terminal", "--full-attach"],
+        });
+        const at = `killed at ${call} ${number}`;
+        const created = await run.created().catch((error: Error) => error);
+        if (created instanceof Error) {
+          // Between accepting the runtime's connection and depositing it: see docs/architecture.md.
+          assert.match(
+            created.message,
+            /broken pipe|connection reset|did not set up terminal/i,
+            at,
+          );
+          lost++;
+          await run.ended();
+          await conmond.stop();
+          return await killed;
+        }
+        await run.runtimeStart();
+        await run.ended();
+        assert.equal(await run.exitStatus(), 5, at);
+        assert.equal(readOutput(readFileSync(run.paths.log), "stdout").toString(), "out\r\n", at);
+        assert.deepEqual(readdirSync(scratch.temporary), [], `${at}: no console socket is left`);
+        await conmond.stop();
+        return await killed;
+      },
+      ["sendmsg", "bind", "listen", "recvmsg"],
+    );
+    assert.ok(lost <= 1, `the terminal was lost ${lost} times`);
+  });
+});
 
 describe("the delay before the exit command", { skip }, () => {
   it("is waited for once, however often conmond is killed in it", async (t) => {
