@@ -1,4 +1,4 @@
-import type { WallClock } from "../sys/mod.ts";
+import type { LogTime } from "./timestamp.ts";
 
 /** The two output streams of a container. */
 export type StreamName = "stdout" | "stderr";
@@ -97,7 +97,7 @@ export interface Sink {
    * Logs what was read from a stream at one point in time. `data` is the caller's and only valid
    * during the call. Never throws: what fails is counted and told to the sink's `onError`.
    */
-  write(stream: StreamName, data: Uint8Array, at: WallClock): void;
+  write(stream: StreamName, data: Uint8Array, at: LogTime): void;
   /**
    * A piece of output is going to be read: records where the log is, so that a successor of this
    * process knows whether it has been logged. For sinks that can tell.
@@ -109,7 +109,7 @@ export interface Sink {
    *
    * @returns whether anything was missing
    */
-  resume?(stream: StreamName, data: Uint8Array, at: WallClock): boolean;
+  resume?(stream: StreamName, data: Uint8Array, at: LogTime): boolean;
   /**
    * Whether the log is slower than what is written, but keeps up if it is given time: who can wait
    * should not write until the sink's `onRelief` says that this is over. Who writes nevertheless may

@@ -2,8 +2,8 @@
  * The policy `block` for a log that cannot be written: what was read waits here, nothing more is read, and
  * writing is tried again after longer and longer pauses until it works.
  */
-import type { WallClock } from "../sys/mod.ts";
 import type { StreamName } from "./sink.ts";
+import type { LogTime } from "./timestamp.ts";
 
 /** The pause before the first new attempt and the longest one, in milliseconds. */
 const FIRST_PAUSE = 100;
@@ -19,9 +19,9 @@ const ROOM = 4 * 1024 * 1024;
 /** What {@link WaitingOutput} does with output. */
 export interface WaitingOutputSettings {
   /** Logs as much as it can and returns how many bytes it is done with. */
-  readonly write: (stream: StreamName, data: Uint8Array, at: WallClock) => number;
+  readonly write: (stream: StreamName, data: Uint8Array, at: LogTime) => number;
   /** Counts output that nobody will log any more. */
-  readonly drop: (stream: StreamName, data: Uint8Array, at: WallClock) => void;
+  readonly drop: (stream: StreamName, data: Uint8Array, at: LogTime) => void;
   /** Called after each attempt that nobody else has asked for. */
   readonly onAttempt: () => void;
   /** Nothing waits any more. */
@@ -33,7 +33,7 @@ export interface WaitingOutputSettings {
 interface Piece {
   readonly stream: StreamName;
   data: Uint8Array;
-  readonly at: WallClock;
+  readonly at: LogTime;
 }
 
 /** Writes output in its order, or keeps it until it can be written. */
@@ -54,7 +54,7 @@ export class WaitingOutput {
   }
 
   /** Writes `data`, or what of it cannot be written now is kept: a copy, up to a limit. */
-  write(stream: StreamName, data: Uint8Array, at: WallClock): void {
+  write(stream: StreamName, data: Uint8Array, at: LogTime): void {
     const done = this.#size === 0 ? this.#settings.write(stream, data, at) : 0;
     if (done === data.length) return;
     const rest = data.subarray(done);

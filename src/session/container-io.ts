@@ -5,6 +5,7 @@
 import { AttachServer, ControlFifos } from "../attach/mod.ts";
 import { RateGate } from "../logging/rate-gate.ts";
 import type { Sink, StreamName } from "../logging/sink.ts";
+import type { LogTime } from "../logging/timestamp.ts";
 import type { ShimConnection } from "../shim/connection.ts";
 import { SLOT } from "../shim/messages.ts";
 import * as sys from "../sys/mod.ts";
@@ -34,7 +35,7 @@ export class ContainerIo {
   readonly #sinks: Sink[];
   /** There if the rate is limited. */
   readonly #rate: RateGate | undefined;
-  readonly #clock: sys.WallClock = { seconds: 0, nanoseconds: 0 };
+  readonly #clock: LogTime;
   readonly #input: StandardInput | undefined;
   readonly #terminal: ContainerTerminal | undefined;
   #outputs: Output[] = [];
@@ -48,7 +49,8 @@ export class ContainerIo {
    * @throws ConmonError when a log cannot be opened, as long as the caller can still be told
    */
   constructor(around: Surroundings, journal: Journal, inherited: Map<number, number>) {
-    const { options, connection, messages, released } = around;
+    const { options, connection, messages, zone, released } = around;
+    this.#clock = { seconds: 0, nanoseconds: 0, zone };
     this.#options = options;
     this.#journal = journal;
     this.#connection = connection;
@@ -59,6 +61,7 @@ export class ContainerIo {
       messages,
       onRelief: () => this.#readOn(),
       keeperOf: (log) => KeptLog.of(log, journal, connection, inherited),
+      zone,
       goOnWithout: released,
     });
     this.#rate = this.#makeRate();
@@ -403,7 +406,7 @@ export class ContainerIo {
     startup.drop();
   }
 
-  #now(): sys.WallClock {
+  #now(): LogTime {
     sys.readWallClock(this.#clock);
     return this.#clock;
   }
@@ -420,7 +423,7 @@ export class ContainerIo {
     for (const output of this.#outputs) output.pause();
   }
 
-  #write(stream: StreamName, data: Uint8Array, at: sys.WallClock): void {
+  #write(stream: StreamName, data: Uint8Array, at: LogTime): void {
     for (const sink of this.#sinks) sink.write(stream, data, at);
   }
 

@@ -7,6 +7,7 @@ import type { LogKeeper } from "../logging/log-keeper.ts";
 import { LostSink } from "../logging/lost-sink.ts";
 import { JournaldSink, JsonFileSink, K8sFileSink, PluginSink } from "../logging/mod.ts";
 import type { Sink, SinkFault } from "../logging/sink.ts";
+import type { TimeZone } from "../time-zone/time-zone.ts";
 import type { CheckedOptions, LogSettings } from "./checks.ts";
 import { ConmonError } from "./errors.ts";
 import type { OwnMessages } from "./own-messages.ts";
@@ -18,6 +19,8 @@ export interface SinkSurroundings {
   onRelief(): void;
   /** Keeps what a successor of ours needs of a log file, by its number. */
   keeperOf(log: number): LogKeeper | undefined;
+  /** Whose local time the logs have. Default: the process's. */
+  readonly zone?: TimeZone;
   /** The container is there already: a log that cannot be opened is told, and gone on without. */
   readonly goOnWithout: boolean;
 }
@@ -58,7 +61,7 @@ function openSink(
     switch (log.driver) {
       case "k8s-file":
       case "json-file":
-        return [openFile(log, options.logs, messages, onRelief, keeper)];
+        return [openFile(log, options.logs, around, keeper)];
       case "plugin":
         return [openPlugin(log, options, messages)];
       case "journald":
@@ -85,8 +88,7 @@ function goOn(driver: string, error: Error, messages: OwnMessages): Sink {
 function openFile(
   { driver, path }: { readonly driver: "k8s-file" | "json-file"; readonly path: string },
   settings: LogSettings,
-  messages: OwnMessages,
-  onRelief: () => void,
+  { messages, zone, onRelief }: SinkSurroundings,
   keeper: LogKeeper | undefined,
 ): Sink {
   if (driver === "json-file" && settings.onError === "block") {
@@ -102,7 +104,7 @@ function openFile(
   try {
     const File = driver === "k8s-file" ? K8sFileSink : JsonFileSink;
     return new File({
-      ...{ path, keeper, recordSize, globalMaxSize, onWriteError, onError, onRelief },
+      ...{ path, keeper, zone, recordSize, globalMaxSize, onWriteError, onError, onRelief },
       ...{ maxSize, maxAge, rotate, maxFiles, compress, maxTotalSize },
     });
   } catch (error) {

@@ -18,6 +18,7 @@ import {
   type Role,
 } from "../shim/messages.ts";
 import * as sys from "../sys/mod.ts";
+import { TimeZone } from "../time-zone/time-zone.ts";
 import { Alarm, monotonicSeconds } from "./alarm.ts";
 import { Beginning } from "./beginning.ts";
 import { Caller } from "./caller.ts";
@@ -166,6 +167,8 @@ export class Session implements ShimEvents {
     this.#around = {
       ...{ options, caller, containment: this.#containment },
       ...{ released: hello.released, shimPid: hello.shimPid },
+      // A clock that is set back within a day finds its time as well.
+      zone: TimeZone.of(context.environment, Date.now() / 1000 - 86_400),
       ...{ connection: this.#connection, messages: this.#messages },
     };
     return this.#around;
