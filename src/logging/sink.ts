@@ -107,6 +107,9 @@ export interface Sink {
    * Logs a piece of output of which a process before may have logged all, a part or nothing; only
    * what is missing. For sinks that can tell.
    *
+   * As long as such a sink is {@link behind}, the piece has not been logged as a whole: it should be kept where a
+   * successor finds it.
+   *
    * @returns whether anything was missing
    */
   resume?(stream: StreamName, data: Uint8Array, at: LogTime): boolean;

@@ -43,6 +43,8 @@ export class WaitingOutput {
   #size = 0;
   #pause = FIRST_PAUSE;
   #timer: NodeJS.Timeout | undefined;
+  /** When patience ends, in milliseconds since 1970: set by the first flush, which is for the container's end. */
+  #lastMoment: number | undefined;
 
   constructor(settings: WaitingOutputSettings) {
     this.#settings = settings;
@@ -58,8 +60,8 @@ export class WaitingOutput {
     const done = this.#size === 0 ? this.#settings.write(stream, data, at) : 0;
     if (done === data.length) return;
     const rest = data.subarray(done);
-    // Only those who do not heed that we are behind come to this.
-    if (this.#size + rest.length > ROOM) {
+    // Only those who do not heed that we are behind come to have no room.
+    if (this.#size + rest.length > ROOM || this.#isTooLate()) {
       this.#settings.drop(stream, rest, at);
       return;
     }
@@ -77,10 +79,14 @@ export class WaitingOutput {
     else this.#timer = this.#startTimer();
   }
 
-  /** Resolves when nothing waits: it is written, or the time is over and it is dropped. */
+  /**
+   * Resolves when nothing waits: it is written, or the time is over and it is dropped. The time is that of all
+   * flushes together.
+   */
   async flush(): Promise<void> {
     if (this.#size === 0) return;
-    const end = Date.now() + (this.#settings.lastPatience ?? LAST_PATIENCE);
+    this.#lastMoment ??= Date.now() + (this.#settings.lastPatience ?? LAST_PATIENCE);
+    const end = this.#lastMoment;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#pause = FIRST_PAUSE;
@@ -107,6 +113,10 @@ export class WaitingOutput {
       this.#size -= data.length;
       this.#settings.drop(stream, data, at);
     }
+  }
+
+  #isTooLate(): boolean {
+    return this.#lastMoment !== undefined && Date.now() >= this.#lastMoment;
   }
 
   #startTimer(): NodeJS.Timeout {

@@ -21,7 +21,7 @@ import { OutputStream } from "./output-stream.ts";
 import type { OwnMessages } from "./own-messages.ts";
 import type { Surroundings } from "./stage.ts";
 import { StartupText } from "./startup-text.ts";
-import { emptyTransit, Transit } from "./transit.ts";
+import { Transit } from "./transit.ts";
 
 /** How long attached clients that read slowly are given for the rest, in milliseconds. */
 const CLIENT_GRACE_MS = 10_000;
@@ -43,6 +43,8 @@ export class ContainerIo {
   #fifos: ControlFifos | undefined;
   #startup: StartupText | undefined;
   #transit: Transit | undefined;
+  /** The text of the start, while a log waits until it can be written. */
+  #logged: StartupText | undefined;
 
   /**
    * @param inherited what a hello brought, by slot; what the logs need is taken out of it
@@ -129,6 +131,7 @@ export class ContainerIo {
       this.#outputs.push(output);
       output.start();
     }
+    this.#waitIfBehind();
   }
 
   /** What came on stderr so far is the container's: logs it. */
@@ -137,8 +140,8 @@ export class ContainerIo {
     this.#startup = undefined;
     if (startup === undefined) return;
     this.#logHeld(startup);
-    this.#connection.drop(DEPOSIT.startup);
-    startup.close();
+    this.#logged = startup;
+    if (this.#isLogged()) this.#forgetLogged();
   }
 
   /** The end of what the runtime wrote to stderr, everything in the pipe included. */
@@ -161,19 +164,24 @@ export class ContainerIo {
     }
   }
 
-  /** Takes what is left in the pipes: the container process has ended. */
-  drain(): void {
-    for (const output of this.#outputs) output.drain();
-    for (const output of this.#outputs) output.close();
-    this.#outputs = [];
-    this.#terminal?.drain();
-    this.#terminal?.close();
-    this.#rate?.finish();
-    for (const sink of this.#sinks) {
-      sink.end("stdout");
-      sink.end("stderr");
+  /**
+   * Takes what is left in the pipes: the container process has ended. Resolves when all of it has been read, which
+   * takes a while only where a log waits until it can be written.
+   */
+  async drain(): Promise<void> {
+    this.#drainOutputs();
+    while (this.#holds()) {
+      await Promise.all(this.#sinks.map((sink) => sink.resume && sink.flush()));
+      this.#letGo();
+      this.#drainOutputs();
     }
-    this.#input?.close();
+    this.#endOutputs();
+  }
+
+  /** The same for one whose shim has died: nobody waits for a log any more. */
+  drainAtOnce(): void {
+    this.#drainOutputs();
+    this.#endOutputs();
   }
 
   /**
@@ -212,6 +220,7 @@ export class ContainerIo {
   close(): void {
     for (const output of this.#outputs) output.close();
     this.#startup?.close();
+    this.#logged?.close();
     this.#fifos?.close();
     this.#terminal?.release();
     this.#input?.close();
@@ -240,16 +249,37 @@ export class ContainerIo {
     if (!holdBackStderr) this.acceptStartupText();
   }
 
-  /** Logs what another conmond has not, or not known to have logged, and goes on with a transit of our own. */
-  #openTransit(inherited: number | undefined): void {
-    if (inherited !== undefined) {
-      const piece = this.#journal.piece;
-      const stream = piece === "stdout" ? "stdout" : "stderr";
-      emptyTransit(inherited, (data) => this.#goOn(stream, data));
-      sys.close(inherited);
+  #drainOutputs(): void {
+    for (const output of this.#outputs) output.drain();
+    this.#terminal?.drain();
+  }
+
+  #endOutputs(): void {
+    for (const output of this.#outputs) output.close();
+    this.#outputs = [];
+    this.#terminal?.close();
+    this.#rate?.finish();
+    for (const sink of this.#sinks) {
+      sink.end("stdout");
+      sink.end("stderr");
     }
-    this.#transit = Transit.create();
-    this.#connection.keep(DEPOSIT.transit, this.#transit.fd);
+    this.#input?.close();
+  }
+
+  /** Logs what another conmond has not, or not known to have logged, and goes on. */
+  #openTransit(inherited: number | undefined): void {
+    if (inherited === undefined) {
+      this.#transit = Transit.create();
+      this.#connection.keep(DEPOSIT.transit, this.#transit.fd);
+      return;
+    }
+    this.#transit = Transit.adopt(inherited);
+    const stream = this.#journal.piece === "stdout" ? "stdout" : "stderr";
+    this.#transit.resume((data) => {
+      this.#goOn(stream, data);
+      return this.#isLogged();
+    });
+    if (!this.#isUnwritten()) this.#letGo();
   }
 
   #openAttach(bundle: string, inherited: Map<number, number>): void {
@@ -356,12 +386,17 @@ export class ContainerIo {
   /** The order is what matters: if we are killed, the next conmond finds out how far this has come. */
   #read(stream: StreamName, fd: number, most: number): number {
     if (this.#transit === undefined) throw new Error("there is no transit yet");
+    // The marks are about what is held.
+    if (this.#holds()) return -1;
     this.#journal.notePiece(stream);
     if (stream === "stderr" && this.#startup !== undefined) {
       this.#journal.noteStartupSize(this.#startup.size);
     }
     for (const sink of this.#sinks) sink.begin?.();
-    return this.#transit.read(fd, most, (data) => this.#onOutput(stream, data));
+    return this.#transit.read(fd, most, (data) => {
+      this.#onOutput(stream, data);
+      return this.#isLogged();
+    });
   }
 
   #onOutput(stream: StreamName, data: Uint8Array): void {
@@ -377,6 +412,11 @@ export class ContainerIo {
   #goOn(stream: StreamName, data: Uint8Array): void {
     if (stream === "stderr" && this.#startup !== undefined) {
       this.#onOutput(stream, data);
+      return;
+    }
+    if (this.#journal.waiting) {
+      // All others have had it.
+      for (const sink of this.#sinks) sink.resume?.(stream, data, this.#now());
       return;
     }
     this.#attach?.acceptWaiting();
@@ -403,7 +443,6 @@ export class ContainerIo {
       this.#journal.notePiece("startup");
       this.#log("stderr", held);
     }
-    startup.drop();
   }
 
   #now(): LogTime {
@@ -418,13 +457,50 @@ export class ContainerIo {
     if (this.#rate === undefined) this.#write(stream, data, now);
     else this.#rate.write(stream, data, now);
     this.#attach?.broadcast(stream, data);
+    this.#waitIfBehind();
+  }
+
+  #write(stream: StreamName, data: Uint8Array, at: LogTime): void {
+    for (const sink of this.#sinks) sink.write(stream, data, at);
+  }
+
+  #waitIfBehind(): void {
     if (!this.#isBehind()) return;
     this.#terminal?.pause();
     for (const output of this.#outputs) output.pause();
   }
 
-  #write(stream: StreamName, data: Uint8Array, at: LogTime): void {
-    for (const sink of this.#sinks) sink.write(stream, data, at);
+  /** Whether the piece under way can be thrown away, but for what the other sinks keep for themselves. */
+  #isLogged(): boolean {
+    if (!this.#isUnwritten()) return true;
+    this.#journal.noteWaiting(true);
+    return false;
+  }
+
+  /** A log that can tell how far it has come has not come to the end of what was read. */
+  #isUnwritten(): boolean {
+    for (const sink of this.#sinks) if (sink.behind && sink.resume !== undefined) return true;
+    return false;
+  }
+
+  /** Something stays where a successor finds it, for a log that cannot be written yet. */
+  #holds(): boolean {
+    return this.#transit?.holds === true || this.#logged !== undefined;
+  }
+
+  /** What was kept for a log has been written, or was given up. */
+  #letGo(): void {
+    this.#transit?.release();
+    this.#forgetLogged();
+    this.#journal.noteWaiting(false);
+  }
+
+  #forgetLogged(): void {
+    if (this.#logged === undefined) return;
+    this.#logged.drop();
+    this.#connection.drop(DEPOSIT.startup);
+    this.#logged.close();
+    this.#logged = undefined;
   }
 
   #isBehind(): boolean {
@@ -435,6 +511,7 @@ export class ContainerIo {
 
   /** Goes on when the slowest log has caught up, or is not waited for any longer. */
   #readOn(): void {
+    if (!this.#isUnwritten()) this.#letGo();
     if (this.#isBehind()) return;
     this.#terminal?.start();
     for (const output of this.#outputs) output.start();

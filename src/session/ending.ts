@@ -62,7 +62,7 @@ export class Ending {
   }
 
   async #finish(equipment: Equipment): Promise<void> {
-    equipment.io.drain();
+    await equipment.io.drain();
     await equipment.io.syncLogs();
     equipment.events.finishOom();
     await this.#closeInherited();

@@ -10,6 +10,7 @@
  * | 0         | one byte for each milestone                                            |
  * | 16        | the deadline of `--timeout`, a double; 0: none                         |
  * | 24        | what the marks are about: 1 stdout, 2 stderr, 3 the text of the start   |
+ * | 25        | 1: a log waits to take all of it, everybody else has it                |
  * | 32        | the marks of log files, 48 bytes each: inode (64 bits), size, done and  |
  * |           | allowance (doubles), renewing (one byte)                                |
  * | 272       | how much of the text of the start counts, in bytes, a double            |
@@ -43,6 +44,7 @@ export type Milestone = (typeof MILESTONES)[number];
 
 const DEADLINE_AT = 16;
 const PIECE_AT = 24;
+const WAITING_AT = 25;
 const MARKS_AT = 32;
 const MARK_SIZE = 48;
 const CONSOLE_PATH_AT = 512;
@@ -67,6 +69,7 @@ export class Journal {
   readonly #marks: LogMark[] = [];
   readonly #mark = Buffer.alloc(MARK_SIZE);
   #piece: Piece | undefined;
+  #waiting = false;
   #startupSize = 0;
   #deadline: number | undefined;
   #exitCommandDue: number | undefined;
@@ -92,6 +95,7 @@ export class Journal {
     });
     journal.#deadline = bytes.readDoubleLE(DEADLINE_AT) || undefined;
     journal.#piece = PIECES[bytes[PIECE_AT] ?? 0];
+    journal.#waiting = bytes[WAITING_AT] === 1;
     journal.#startupSize = bytes.readDoubleLE(STARTUP_AT);
     for (let log = 0; log < LOGS_MAX; log++) journal.#marks.push(readMark(bytes, log));
     journal.#exitCommandDue = bytes.readDoubleLE(EXIT_COMMAND_AT) || undefined;
@@ -119,6 +123,17 @@ export class Journal {
     if (piece === this.#piece) return;
     this.#piece = piece;
     writeSync(this.fd, Buffer.of(PIECES.indexOf(piece)), 0, 1, PIECE_AT);
+  }
+
+  /** The piece has gone to everybody but a log that cannot take it all yet. */
+  get waiting(): boolean {
+    return this.#waiting;
+  }
+
+  noteWaiting(waiting: boolean): void {
+    if (waiting === this.#waiting) return;
+    this.#waiting = waiting;
+    writeSync(this.fd, Buffer.of(waiting ? 1 : 0), 0, 1, WAITING_AT);
   }
 
   /** How much of the text of the start there was before the piece in transit, in bytes. */

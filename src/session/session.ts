@@ -396,7 +396,7 @@ export class Session implements ShimEvents {
     }
     // Later it is done already, and what is in the bundle may be another session's by then.
     if (!alive && this.#journal?.has("detached") === false) {
-      if (this.#phase === "running") this.#equipment?.io.drain();
+      if (this.#phase === "running") this.#equipment?.io.drainAtOnce();
       this.#equipment?.detach();
     }
     this.#close();

@@ -4,9 +4,10 @@
  * What is read from a pipe is nowhere else any more: a conmond that is killed before it has logged it
  * would take it along. So it is moved, by the kernel, into a second pipe, which the shim holds as well; a
  * copy of that is read and logged; and only then is it thrown away. Whoever takes over finds in that
- * pipe what has perhaps not been logged, and in the journal where the logs ended before it.
+ * pipe what has perhaps not been logged, and in the journal where the logs ended before it. A piece that a log
+ * cannot take yet stays there as long as that lasts, and nothing comes after it.
  */
-import { openSync } from "node:fs";
+import { constants, openSync } from "node:fs";
 import { INPUT_SIZE, sharedCriFramer } from "../logging/cri-framing.ts";
 import * as sys from "../sys/mod.ts";
 
@@ -28,6 +29,8 @@ export class Transit {
   readonly #readEnd: number;
   readonly #writeEnd: number;
   #size: number;
+  /** Bytes of a piece that stays. */
+  #held = 0;
   #closed = false;
 
   private constructor(readEnd: number, writeEnd: number) {
@@ -41,6 +44,17 @@ export class Transit {
     return new Transit(...sys.pipe());
   }
 
+  /**
+   * Goes on with that of another process, which has perhaps left a piece there: see {@link resume}.
+   *
+   * @param readEnd becomes this object's own
+   * @throws a system error when it cannot be opened for writing; it then remains the caller's
+   */
+  static adopt(readEnd: number): Transit {
+    const { O_WRONLY, O_NONBLOCK } = constants;
+    return new Transit(readEnd, openSync(`/proc/self/fd/${readEnd}`, O_WRONLY | O_NONBLOCK));
+  }
+
   /** What is to be deposited with the shim; it stays this object's own. */
   get fd(): number {
     return this.#readEnd;
@@ -51,21 +65,37 @@ export class Transit {
     if (this.#size < MOST_SIZE) this.#size = tryPipeSize(this.#readEnd, MOST_SIZE) ?? this.#size;
   }
 
+  /** A piece stays until {@link release}: nothing can be read. */
+  get holds(): boolean {
+    return this.#held > 0;
+  }
+
   /**
    * Reads once.
    *
    * @param most bytes; it may be less if the pipe is not as large
-   * @param onData `data` is only valid during the call; when it returns, everything has been logged
-   * @returns the bytes read; 0 at the end; -1 when there is nothing just now
+   * @param onData takes a piece, which is only valid during the call. False: it has not been logged yet, and is
+   *   to stay
+   * @returns the bytes read; 0 at the end; -1 when there is nothing just now, or while a piece stays
    * @throws a system error
    */
-  read(from: number, most: number, onData: (data: Uint8Array) => void): number {
+  read(from: number, most: number, onData: (data: Uint8Array) => boolean): number {
+    if (this.#held > 0) return -1;
     const count = sys.splice(from, this.#writeEnd, Math.min(most, this.#size, copySize()));
-    if (count > 0) {
-      onData(peek(this.#readEnd, count));
-      discard(this.#readEnd, count);
-    }
+    if (count > 0) this.#pass(count, onData);
     return count;
+  }
+
+  /** Has what another process has left there logged; nothing happens if there is nothing. As {@link read}. */
+  resume(onData: (data: Uint8Array) => boolean): void {
+    const count = sys.bytesReadable(this.#readEnd);
+    if (count > 0) this.#pass(count, onData);
+  }
+
+  /** The piece that stays has been logged. */
+  release(): void {
+    if (this.#held > 0) discard(this.#readEnd, this.#held);
+    this.#held = 0;
   }
 
   close(): void {
@@ -74,20 +104,11 @@ export class Transit {
     sys.close(this.#readEnd);
     sys.close(this.#writeEnd);
   }
-}
 
-/**
- * Has what another conmond has left in its transit logged, and throws it away then. Nothing happens if there
- * is nothing.
- *
- * @param fd the transit's end to read from, which stays open
- * @param onData as for {@link Transit.read}
- */
-export function emptyTransit(fd: number, onData: (data: Uint8Array) => void): void {
-  const count = sys.bytesReadable(fd);
-  if (count === 0) return;
-  onData(peek(fd, count));
-  discard(fd, count);
+  #pass(count: number, onData: (data: Uint8Array) => boolean): void {
+    if (onData(peek(this.#readEnd, count))) discard(this.#readEnd, count);
+    else this.#held = count;
+  }
 }
 
 /**
