@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseLossNotice } from "../../src/logging/loss-notice.ts";
 import { readCriRecords, readOutput } from "../../src/logging/read/cri-records.ts";
 import { AttachClient } from "../support/attach-client.ts";
@@ -46,12 +47,14 @@ function startOnFullDisk({ scratch, shared }: Place, script: string, ...options:
   return { run, log, ballast, signs, full };
 }
 
-/** Kills a private conmond so many times, each as soon as it has the log. */
+/** Kills a private conmond so many times, each when it has the log. */
 async function killSome(run: ConmonRun, log: string, times: number): Promise<void> {
   const monitor = await run.monitorPid();
   for (let last = 0, left = times; left > 0; left--) {
     const conmond = await privateConmond(monitor, last);
     await eventually(() => hasOpen(conmond, log), "conmond to have the log");
+    // Some of them get to where they wait for the disk, which nobody tells.
+    await delay(Math.random() * 400);
     process.kill(conmond, "SIGKILL");
     last = conmond;
   }
@@ -261,7 +264,7 @@ describe("a full disk, when conmond is killed", { skip }, () => {
     );
     await run.runtimeStart();
     await full();
-    await killSome(run, log, 3);
+    await killSome(run, log, 4);
     fs.rmSync(ballast);
     assert.equal(await run.exitStatus(), 0);
     await client.ended();
@@ -279,7 +282,7 @@ describe("a full disk, when conmond is killed", { skip }, () => {
     const { run, log, ballast, full } = startOnFullDisk(place, script, "--log-opt=on-error=block");
     await start(run);
     await full();
-    await killSome(run, log, 3);
+    await killSome(run, log, 4);
     fs.rmSync(ballast);
     assert.equal(await run.exitStatus(), 3);
     const numbers = Array.from({ length: 20000 }, (_, index) => `${index + 1}\n`);
