@@ -127,7 +127,7 @@ static napi_value received(napi_env env, ssize_t count, const int *descriptors,
   return NULL;
 }
 
-static napi_value receive_with_descriptors(napi_env env, napi_callback_info info) {
+static napi_value receive_message(napi_env env, napi_callback_info info, int flags) {
   napi_value arguments[3];
   int fd;
   struct bytes into;
@@ -148,7 +148,7 @@ static napi_value receive_with_descriptors(napi_env env, napi_callback_info info
   };
   ssize_t count;
   do
-    count = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
+    count = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC | flags);
   while (count < 0 && errno == EINTR);
   if (count < 0)
     return would_block(errno) ? NULL : throw_system_error(env, "recvmsg", errno, NULL);
@@ -163,12 +163,22 @@ static napi_value receive_with_descriptors(napi_env env, napi_callback_info info
   return received(env, count, descriptors, descriptor_count, truncated);
 }
 
+static napi_value receive_with_descriptors(napi_env env, napi_callback_info info) {
+  return receive_message(env, info, 0);
+}
+
+/* The kernel hands out copies of the descriptors, and keeps the message. */
+static napi_value peek_with_descriptors(napi_env env, napi_callback_info info) {
+  return receive_message(env, info, MSG_PEEK);
+}
+
 bool export_messages(napi_env env, napi_value exports) {
   static const struct function functions[] = {
       {"send", js_send},
       {"receive", receive},
       {"peek", peek},
       {"receiveWithDescriptors", receive_with_descriptors},
+      {"peekWithDescriptors", peek_with_descriptors},
   };
   return export_functions(env, exports, functions, sizeof functions / sizeof *functions);
 }

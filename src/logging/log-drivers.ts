@@ -185,7 +185,15 @@ function checkLabel(label: string): void {
   }
 }
 
-function checkAllowed(path: string, { allowlistDirs, realPath }: LogDriverContext): void {
+/**
+ * Checks whether a log file may be at a path, with the links in it followed.
+ *
+ * @throws ConmonError that names it
+ */
+export function checkAllowed(
+  path: string,
+  { allowlistDirs, realPath }: Pick<LogDriverContext, "allowlistDirs" | "realPath">,
+): void {
   if (allowlistDirs.length === 0) return;
   const directory = realPath(dirname(path)) ?? normalize(dirname(path));
   const file = realPath(path) ?? join(directory, basename(path));

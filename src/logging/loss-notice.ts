@@ -1,6 +1,5 @@
 import { getSystemErrorMap } from "node:util";
-import type { WallClock } from "../sys/mod.ts";
-import { LocalTimestamp, TIMESTAMP_LENGTH } from "./timestamp.ts";
+import { LocalTimestamp, type LogTime, TIMESTAMP_LENGTH } from "./timestamp.ts";
 
 /** What a line of a log says of records that are not in it. */
 export interface LossNotice {
@@ -30,8 +29,8 @@ export function parseLossNotice(text: string): LossNotice | undefined {
 export class Losses {
   records = 0;
   bytes = 0;
-  readonly #from: WallClock = { seconds: 0, nanoseconds: 0 };
-  readonly #to: WallClock = { seconds: 0, nanoseconds: 0 };
+  readonly #from: LogTime = { seconds: 0, nanoseconds: 0 };
+  readonly #to: LogTime = { seconds: 0, nanoseconds: 0 };
   #reason = "";
 
   /** Whether there is anything to tell. */
@@ -40,7 +39,7 @@ export class Losses {
   }
 
   /** @param at When it was read. */
-  add(records: number, bytes: number, at: WallClock, reason: string): void {
+  add(records: number, bytes: number, at: LogTime, reason: string): void {
     if (!this.any) Object.assign(this.#from, at);
     Object.assign(this.#to, at);
     this.#reason = reason;
@@ -62,7 +61,7 @@ export class Losses {
 }
 
 /** A time as records of the CRI format have it. */
-export function timestamp(at: WallClock): string {
+export function timestamp(at: LogTime): string {
   const bytes = Buffer.alloc(TIMESTAMP_LENGTH);
   new LocalTimestamp(bytes).set(at);
   return bytes.toString("latin1");

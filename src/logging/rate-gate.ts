@@ -6,10 +6,10 @@
  * with a newline. When nothing was dropped for a second, or after a minute of it, one line on stderr
  * says what was lost.
  */
-import type { WallClock } from "../sys/mod.ts";
 import { Losses } from "./loss-notice.ts";
 import { RateLimit, type RateLimits } from "./rate-limit.ts";
 import type { StreamName } from "./sink.ts";
+import type { LogTime } from "./timestamp.ts";
 
 const NEWLINE = 0x0a;
 const LINE_END = Buffer.from("\n");
@@ -22,11 +22,11 @@ const LONGEST_SILENCE = 60_000;
 export interface RateGateSettings extends RateLimits {
   readonly onLimit: "block" | "drop";
   /** Logs; `data` is valid only during the call. */
-  readonly log: (stream: StreamName, data: Uint8Array, at: WallClock) => void;
+  readonly log: (stream: StreamName, data: Uint8Array, at: LogTime) => void;
   /** `behind` is over. */
   readonly onRelief: () => void;
   /** The wall clock, for what is logged by a timer. */
-  readonly wallClock: () => WallClock;
+  readonly wallClock: () => LogTime;
   /** Milliseconds of a clock that only goes forward. Default: the process's. */
   readonly now?: () => number;
 }
@@ -81,7 +81,7 @@ export class RateGate {
     return this.#behind;
   }
 
-  write(stream: StreamName, data: Uint8Array, at: WallClock): void {
+  write(stream: StreamName, data: Uint8Array, at: LogTime): void {
     if (data.length === 0) return;
     if (this.#settings.onLimit === "drop") this.#writeWhatFits(stream, data, at);
     else this.#writeAndWait(stream, data, at);
@@ -97,7 +97,7 @@ export class RateGate {
 
   // ---- block ----
 
-  #writeAndWait(stream: StreamName, data: Uint8Array, at: WallClock): void {
+  #writeAndWait(stream: StreamName, data: Uint8Array, at: LogTime): void {
     this.#settings.log(stream, data, at);
     const seconds = this.#limit.charge(data.length, countLines(data), this.#now() / 1000);
     if (seconds <= 0) return;
@@ -114,7 +114,7 @@ export class RateGate {
 
   // ---- drop ----
 
-  #writeWhatFits(stream: StreamName, data: Uint8Array, at: WallClock): void {
+  #writeWhatFits(stream: StreamName, data: Uint8Array, at: LogTime): void {
     const state = this.#streams[stream];
     this.#limit.refill(this.#now() / 1000);
     const start = state.dropping ? lineEnd(data, 0) : 0;
@@ -132,7 +132,7 @@ export class RateGate {
   }
 
   /** Ends the line that is open, if there is a reason to. */
-  #endLine(stream: StreamName, reason: boolean, at: WallClock): void {
+  #endLine(stream: StreamName, reason: boolean, at: LogTime): void {
     const state = this.#streams[stream];
     if (state.open && reason) this.#settings.log(stream, LINE_END, at);
     if (reason) state.open = false;
@@ -150,7 +150,7 @@ export class RateGate {
     return data.length;
   }
 
-  #drop(stream: StreamName, data: Uint8Array, records: number, at: WallClock): void {
+  #drop(stream: StreamName, data: Uint8Array, records: number, at: LogTime): void {
     const now = this.#now();
     if (!this.#losses.any) this.#silentSince = now;
     this.#lastDrop = now;

@@ -1,4 +1,5 @@
 import { readWallClock, type WallClock } from "../sys/mod.ts";
+import type { TimeZone } from "../time-zone/time-zone.ts";
 import {
   DEFAULT_RECORD_SIZE,
   endOfRecord,
@@ -39,6 +40,8 @@ export interface RecordFileOptions extends RotationOptions {
   readonly onError?: (fault: SinkFault) => void;
   /** Told when `behind` is over. It must not throw. */
   readonly onRelief?: () => void;
+  /** Whose local time the lines of our own have. Default: the process's. */
+  readonly zone?: TimeZone | undefined;
   /** Milliseconds that `flush()` takes at most. Default 4000. */
   readonly lastPatience?: number;
 }
@@ -58,6 +61,7 @@ export abstract class RecordFileSink implements Sink {
   readonly #framer: RecordFramer;
   readonly #recordSize: number;
   readonly #keeper: LogKeeper | undefined;
+  readonly #zone: TimeZone | undefined;
   readonly #rotation: Rotation;
   /** There with the policy `block`. */
   readonly #waiting: WaitingOutput | undefined;
@@ -98,6 +102,7 @@ export abstract class RecordFileSink implements Sink {
     this.name = name;
     this.#framer = framer;
     this.#keeper = options.keeper;
+    this.#zone = options.zone;
     this.#file = this.#open(options);
     const before = options.keeper?.inherited?.mark;
     this.#allowance = before?.allowance ?? limitOf(globalMaxSize) - this.#file.size;
@@ -336,7 +341,7 @@ export abstract class RecordFileSink implements Sink {
   }
 
   #now(): WallClock {
-    const now = { seconds: 0, nanoseconds: 0 };
+    const now = { seconds: 0, nanoseconds: 0, zone: this.#zone };
     readWallClock(now);
     return now;
   }
@@ -404,8 +409,14 @@ export abstract class RecordFileSink implements Sink {
     // It was about to be replaced, and has been: the fresh one is at the path, or was about to be.
     const replaced = inherited.mark.renewing && inherited.mark.inode === file.inode && file.isAway;
     if (!replaced) return file;
-    file.close();
-    return new LogFile(path, onLateError);
+    try {
+      const fresh = new LogFile(path, onLateError);
+      file.close();
+      return fresh;
+    } catch {
+      // Its directory has gone: the old file is better than none, as it is when a rotation fails.
+      return file;
+    }
   }
 
   /** How many bytes of a piece of output the process before had logged. */

@@ -1,6 +1,6 @@
 import type { Buffer } from "node:buffer";
-import type { WallClock } from "../sys/mod.ts";
 import type { StreamName } from "./sink.ts";
+import type { LogTime } from "./timestamp.ts";
 
 /** Records that can be written to a file. */
 export interface Records {
@@ -41,7 +41,7 @@ export interface RecordFramer extends Records {
   isCut(stream: StreamName): boolean;
 
   /** Begins a read: its stream and time are those of all its records. */
-  begin(stream: StreamName, at: WallClock): void;
+  begin(stream: StreamName, at: LogTime): void;
 
   /**
    * Assembles records from `data`, beginning at `from`, until all is taken or the buffer is full.
@@ -61,7 +61,7 @@ export interface RecordFramer extends Records {
   endsInPiece(end: number): boolean;
 
   /** A record of our own: a line on stderr. */
-  note(text: string, at: WallClock): Buffer;
+  note(text: string, at: LogTime): Buffer;
 
   /**
    * The second (since 1970) of the first record in a file; `undefined` where there is none.

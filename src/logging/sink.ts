@@ -1,4 +1,4 @@
-import type { WallClock } from "../sys/mod.ts";
+import type { LogTime } from "./timestamp.ts";
 
 /** The two output streams of a container. */
 export type StreamName = "stdout" | "stderr";
@@ -97,7 +97,7 @@ export interface Sink {
    * Logs what was read from a stream at one point in time. `data` is the caller's and only valid
    * during the call. Never throws: what fails is counted and told to the sink's `onError`.
    */
-  write(stream: StreamName, data: Uint8Array, at: WallClock): void;
+  write(stream: StreamName, data: Uint8Array, at: LogTime): void;
   /**
    * A piece of output is going to be read: records where the log is, so that a successor of this
    * process knows whether it has been logged. For sinks that can tell.
@@ -107,9 +107,12 @@ export interface Sink {
    * Logs a piece of output of which a process before may have logged all, a part or nothing; only
    * what is missing. For sinks that can tell.
    *
+   * As long as such a sink is {@link behind}, the piece has not been logged as a whole: it should be kept where a
+   * successor finds it.
+   *
    * @returns whether anything was missing
    */
-  resume?(stream: StreamName, data: Uint8Array, at: WallClock): boolean;
+  resume?(stream: StreamName, data: Uint8Array, at: LogTime): boolean;
   /** For sinks that divide no character: whether the beginning of one is held, until its rest comes. */
   isCut?(stream: StreamName): boolean;
   /**

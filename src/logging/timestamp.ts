@@ -1,4 +1,11 @@
 import type { WallClock } from "../sys/mod.ts";
+import type { TimeZone } from "../time-zone/time-zone.ts";
+
+/** When something was read, and in which zone's time that is to be logged. */
+export interface LogTime extends WallClock {
+  /** Default: the process's. */
+  zone?: TimeZone | undefined;
+}
 
 /** Bytes in `2006-01-02T15:04:05.000000000+00:00`. */
 export const TIMESTAMP_LENGTH = 35;
@@ -32,6 +39,7 @@ const LAST_SECOND = Date.parse("9999-12-30T00:00:00Z") / 1000;
 export class LocalTimestamp {
   readonly #target: Uint8Array;
   #second = Number.NaN;
+  #zone: TimeZone | undefined;
 
   constructor(target: Uint8Array) {
     if (target.length < TIMESTAMP_LENGTH) {
@@ -41,18 +49,23 @@ export class LocalTimestamp {
   }
 
   /** Sets the time. Years outside 1 to 9999, which have no such form, become the nearest one. */
-  set(at: WallClock): void {
-    if (at.seconds !== this.#second) {
-      this.#setSecond(at.seconds);
+  set(at: LogTime): void {
+    if (at.seconds !== this.#second || at.zone !== this.#zone) {
+      this.#setSecond(at.seconds, at.zone);
       this.#second = at.seconds;
+      this.#zone = at.zone;
     }
     writeDigits(this.#target, FRACTION, 9, at.nanoseconds);
   }
 
-  #setSecond(wallSecond: number): void {
+  #setSecond(wallSecond: number, zone: TimeZone | undefined): void {
     const second = nearestSecond(wallSecond);
-    // Asked for anew each second: at most one call per second, and right at every transition.
-    const offset = -Math.round(new Date(second * 1000).getTimezoneOffset());
+    // Asked for anew each second: at most one call per second and zone, and right at every transition.
+    const offset = Math.round(
+      zone === undefined
+        ? -new Date(second * 1000).getTimezoneOffset()
+        : zone.offsetAt(second) / 60,
+    );
     const target = this.#target;
     writeDateAndTime(target, second + offset * 60);
     const minutes = Math.abs(offset);

@@ -2,8 +2,8 @@
  * The policy `block` for a log that cannot be written: what was read waits here, nothing more is read, and
  * writing is tried again after longer and longer pauses until it works.
  */
-import type { WallClock } from "../sys/mod.ts";
 import type { StreamName } from "./sink.ts";
+import type { LogTime } from "./timestamp.ts";
 
 /** The pause before the first new attempt and the longest one, in milliseconds. */
 const FIRST_PAUSE = 100;
@@ -19,9 +19,9 @@ const ROOM = 4 * 1024 * 1024;
 /** What {@link WaitingOutput} does with output. */
 export interface WaitingOutputSettings {
   /** Logs as much as it can and returns how many bytes it is done with. */
-  readonly write: (stream: StreamName, data: Uint8Array, at: WallClock) => number;
+  readonly write: (stream: StreamName, data: Uint8Array, at: LogTime) => number;
   /** Counts output that nobody will log any more. */
-  readonly drop: (stream: StreamName, data: Uint8Array, at: WallClock) => void;
+  readonly drop: (stream: StreamName, data: Uint8Array, at: LogTime) => void;
   /** Called after each attempt that nobody else has asked for. */
   readonly onAttempt: () => void;
   /** Nothing waits any more. */
@@ -33,7 +33,7 @@ export interface WaitingOutputSettings {
 interface Piece {
   readonly stream: StreamName;
   data: Uint8Array;
-  readonly at: WallClock;
+  readonly at: LogTime;
 }
 
 /** Writes output in its order, or keeps it until it can be written. */
@@ -43,6 +43,8 @@ export class WaitingOutput {
   #size = 0;
   #pause = FIRST_PAUSE;
   #timer: NodeJS.Timeout | undefined;
+  /** When patience ends, by `performance.now()`: set by the first flush, which is for the container's end. */
+  #lastMoment: number | undefined;
 
   constructor(settings: WaitingOutputSettings) {
     this.#settings = settings;
@@ -54,12 +56,12 @@ export class WaitingOutput {
   }
 
   /** Writes `data`, or what of it cannot be written now is kept: a copy, up to a limit. */
-  write(stream: StreamName, data: Uint8Array, at: WallClock): void {
+  write(stream: StreamName, data: Uint8Array, at: LogTime): void {
     const done = this.#size === 0 ? this.#settings.write(stream, data, at) : 0;
     if (done === data.length) return;
     const rest = data.subarray(done);
-    // Only those who do not heed that we are behind come to this.
-    if (this.#size + rest.length > ROOM) {
+    // Only those who do not heed that we are behind come to have no room.
+    if (this.#size + rest.length > ROOM || this.#isTooLate()) {
       this.#settings.drop(stream, rest, at);
       return;
     }
@@ -77,11 +79,15 @@ export class WaitingOutput {
     else this.#timer = this.#startTimer();
   }
 
-  /** Resolves when nothing waits: it is written, or the time is over and it is dropped. */
+  /**
+   * Resolves when nothing waits: it is written, or the time is over and it is dropped. The time is that of all
+   * flushes together.
+   */
   async flush(): Promise<void> {
     if (this.#size === 0) return;
     // Not by the wall clock, which somebody may set back by a year just now.
-    const end = performance.now() + (this.#settings.lastPatience ?? LAST_PATIENCE);
+    this.#lastMoment ??= performance.now() + (this.#settings.lastPatience ?? LAST_PATIENCE);
+    const end = this.#lastMoment;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#pause = FIRST_PAUSE;
@@ -108,6 +114,10 @@ export class WaitingOutput {
       this.#size -= data.length;
       this.#settings.drop(stream, data, at);
     }
+  }
+
+  #isTooLate(): boolean {
+    return this.#lastMoment !== undefined && performance.now() >= this.#lastMoment;
   }
 
   #startTimer(): NodeJS.Timeout {

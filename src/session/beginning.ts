@@ -1,4 +1,5 @@
 /** The stage in which everything is tried that can fail, before the caller is let go. */
+import { openSync } from "node:fs";
 import * as sys from "../sys/mod.ts";
 import { checkDirectories } from "./directories.ts";
 import type { Equipment } from "./equipment.ts";
@@ -22,20 +23,13 @@ export interface BeginningEvents {
 export class Beginning {
   readonly #around: Surroundings;
   readonly #heldSignal: HeldSignal;
-  readonly #shimPid: number;
   readonly #events: BeginningEvents;
   #equipment: Equipment | undefined;
   #closed = false;
 
-  constructor(
-    around: Surroundings,
-    heldSignal: HeldSignal,
-    shimPid: number,
-    events: BeginningEvents,
-  ) {
+  constructor(around: Surroundings, heldSignal: HeldSignal, events: BeginningEvents) {
     this.#around = around;
     this.#heldSignal = heldSignal;
-    this.#shimPid = shimPid;
     this.#events = events;
   }
 
@@ -82,11 +76,11 @@ export class Beginning {
 
   /** The last that can fail, and then there is no way back. */
   #letCallerGo(descriptors: Map<number, number>): void {
-    const { options, connection, messages } = this.#around;
+    const { options, connection, messages, shimPid } = this.#around;
     try {
-      if (this.#equipment !== undefined) requireDescriptors(this.#equipment.journal.fd);
+      requireDescriptors();
       const { conmonPidfile } = options;
-      if (conmonPidfile !== undefined) writeAtomically(conmonPidfile, String(this.#shimPid));
+      if (conmonPidfile !== undefined) writeAtomically(conmonPidfile, String(shimPid));
       const { number } = this.#heldSignal;
       if (number !== 0) {
         throw new ConmonError(`Got signal ${number} before the runtime was started`);
@@ -107,13 +101,12 @@ const DESCRIPTORS_AHEAD = 10;
 /**
  * Without them a container could be started and never be served: its caller is told now.
  *
- * @param any a descriptor that can be duplicated
  * @throws Error that says so
  */
-function requireDescriptors(any: number): void {
+function requireDescriptors(): void {
   const taken: number[] = [];
   try {
-    while (taken.length < DESCRIPTORS_AHEAD) taken.push(sys.duplicate(any));
+    while (taken.length < DESCRIPTORS_AHEAD) taken.push(openSync("/dev/null", "r"));
   } catch (cause) {
     const reason = `${DESCRIPTORS_AHEAD} more are needed: ${(cause as Error).message}`;
     throw new Error(`Not enough descriptors for a container, ${reason}`, { cause });

@@ -23,6 +23,8 @@ export interface SessionEnvironment {
   isExecutable(path: string): boolean;
   /** An absolute path with all symbolic links followed, or `undefined` if there is no such file. */
   realPath(path: string): string | undefined;
+  /** The container is there already: it is too late to refuse it for what is, or is not, on disk. Default: false. */
+  readonly running?: boolean;
 }
 
 /** What the runtime is asked to do. All paths are absolute. */
@@ -57,6 +59,8 @@ export interface LogSettings extends Omit<LogOptions, "maxFiles"> {
   readonly markPartials: boolean;
   /** fsync at the end. */
   readonly sync: boolean;
+  /** Log files may be below these alone; anywhere if there is none. Absolute. */
+  readonly allowlistDirs: readonly string[];
 }
 
 /** The options that a session uses as they were given; the table describes them. */
@@ -120,7 +124,9 @@ export function checkOptions(options: Options, environment: SessionEnvironment):
   const cuuid = checkCuuid(options, cid, apiVersion);
   const runtime = checkRuntime(options.runtime, environment);
   checkProcessSpec(options);
-  if (environment.workingDirectory === "") throw new ConmonError("Failed to get working directory");
+  if (environment.workingDirectory === "" && !environment.running) {
+    throw new ConmonError("Failed to get working directory");
+  }
   const exitDelaySeconds = checkExitDelay(options.exitDelay ?? 0);
   const { logs, warnings } = checkLogs(options, cid, maxFiles, environment);
   checkNothingEmpty(options);
@@ -232,7 +238,7 @@ function checkLogs(
     cid,
     tag,
     labels,
-    allowlistDirs,
+    allowlistDirs: environment.running ? [] : allowlistDirs,
     noContainerPartialMessage,
     realPath: (path) => environment.realPath(path),
   });
@@ -249,6 +255,7 @@ function checkLogs(
     rotate,
     markPartials: !noContainerPartialMessage,
     sync: !options.noSyncLog,
+    allowlistDirs,
   };
   return { logs, warnings };
 }

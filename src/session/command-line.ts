@@ -1,5 +1,6 @@
 /** From what the shim says of its caller to the session's options. */
-import { accessSync, constants, realpathSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
+import { realPath } from "../files/real-path.ts";
 import type { Context } from "../shim/context.ts";
 import { type CheckedOptions, checkOptions } from "./checks.ts";
 import { ConmonError } from "./errors.ts";
@@ -12,8 +13,8 @@ export type CommandLine = { options: CheckedOptions } | { answer: string };
 /**
  * Reads and checks the caller's arguments.
  *
- * @param running the container is there already: the runtime's file does not matter then, since an
- *   upgrade may be replacing it just now
+ * @param running the container is there already: what is on disk does not matter then. An upgrade may be
+ *   replacing the runtime just now, and a log's directory may be gone.
  * @throws ConmonError with the first thing that is wrong
  */
 export function readCommandLine(context: Context, build: Build, running: boolean): CommandLine {
@@ -31,6 +32,7 @@ export function readCommandLine(context: Context, build: Build, running: boolean
     variables: context.environment,
     isExecutable: (path) => running || isExecutable(path),
     realPath,
+    running,
   });
   return { options };
 }
@@ -41,13 +43,5 @@ function isExecutable(path: string): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-function realPath(path: string): string | undefined {
-  try {
-    return realpathSync(path);
-  } catch {
-    return undefined;
   }
 }

@@ -8,13 +8,15 @@ const SOCKET_MODE = 0o700;
 /** More descriptors than any runtime sends; all but the first are closed. */
 const DESCRIPTORS_MAX = 16;
 
+const buffer = Buffer.alloc(4096);
+
 /** Names are random: one that is taken already is bad luck, several are something else. */
 const NAMES_TRIED = 8;
 
 export interface ConsoleSocketEvents {
   /** The runtime has connected: the connection takes the place of the listening socket. */
   onConnected(connection: number): void;
-  /** The terminal's master, which belongs to the receiver. Told once; the socket is closed then. */
+  /** The terminal's master, which belongs to the receiver. Told once; the socket is closed after that. */
   onTerminal(master: number): void;
   /** No terminal will come any more. */
   onFault(error: Error): void;
@@ -48,11 +50,17 @@ export class ConsoleSocket {
   /**
    * Listens at a fresh name in `directory`.
    *
+   * @param onName told each name before it is tried
    * @throws Error that names the socket and the reason
    */
-  static open(directory: string, events: ConsoleSocketEvents): ConsoleSocket {
+  static open(
+    directory: string,
+    onName: (path: string) => void,
+    events: ConsoleSocketEvents,
+  ): ConsoleSocket {
     for (let left = NAMES_TRIED; ; left--) {
       const path = join(directory, `conmon-term.${sys.randomName(4)}`);
+      onName(path);
       const listener = sys.unixSocket("stream");
       try {
         // The mode goes with the socket into the file system, so that nobody can be too quick for it.
@@ -123,15 +131,24 @@ export class ConsoleSocket {
     rmSync(this.path, { force: true });
   }
 
+  /**
+   * The message stays where it is until the receiver has what it carries: a process that is killed in
+   * between would take the only copy of the terminal along.
+   */
   #takeTerminal(fd: number): void {
-    const message = sys.receiveWithDescriptors(fd, Buffer.alloc(4096), DESCRIPTORS_MAX);
+    const message = sys.peekWithDescriptors(fd, buffer, DESCRIPTORS_MAX);
     if (message === undefined) return;
     const [master, ...rest] = message.descriptors;
     rest.forEach(sys.close);
-    if (master === undefined && message.bytes > 0) return;
-    this.close();
+    if (master === undefined && message.bytes > 0) {
+      sys.receive(fd, buffer);
+      return;
+    }
     if (master !== undefined) this.#events.onTerminal(master);
-    else this.#events.onFault(new Error("The runtime hung up without sending a terminal"));
+    this.close();
+    if (master === undefined) {
+      this.#events.onFault(new Error("The runtime hung up without sending a terminal"));
+    }
   }
 }
 

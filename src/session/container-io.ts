@@ -5,6 +5,7 @@
 import { AttachServer, ControlFifos } from "../attach/mod.ts";
 import { RateGate } from "../logging/rate-gate.ts";
 import type { Sink, StreamName } from "../logging/sink.ts";
+import type { LogTime } from "../logging/timestamp.ts";
 import type { ShimConnection } from "../shim/connection.ts";
 import { SLOT } from "../shim/messages.ts";
 import * as sys from "../sys/mod.ts";
@@ -20,8 +21,9 @@ import { OutputCounters } from "./output-counters.ts";
 import { OutputStream } from "./output-stream.ts";
 import type { OwnMessages } from "./own-messages.ts";
 import { within } from "./patience.ts";
+import type { Surroundings } from "./stage.ts";
 import { StartupText } from "./startup-text.ts";
-import { emptyTransit, Transit } from "./transit.ts";
+import { Transit } from "./transit.ts";
 
 /** How long attached clients that read slowly are given for the rest, in milliseconds. */
 const CLIENT_GRACE_MS = 10_000;
@@ -42,7 +44,7 @@ export class ContainerIo {
   /** There if the rate is limited. */
   readonly #rate: RateGate | undefined;
   readonly #counters: OutputCounters;
-  readonly #clock: sys.WallClock = { seconds: 0, nanoseconds: 0 };
+  readonly #clock: LogTime;
   readonly #input: StandardInput | undefined;
   readonly #terminal: ContainerTerminal | undefined;
   #outputs: Output[] = [];
@@ -50,6 +52,10 @@ export class ContainerIo {
   #fifos: ControlFifos | undefined;
   #startup: StartupText | undefined;
   #transit: Transit | undefined;
+  /** The text of the start, while a log waits until it can be written. */
+  #logged: StartupText | undefined;
+  /** The text of the start is the container's, and comes when the piece that stays in the transit is logged. */
+  #startupIsDue = false;
   /** Nothing is read any more: see {@link settle}. */
   #settling = false;
   #onRelieved: (() => void) | undefined;
@@ -57,27 +63,24 @@ export class ContainerIo {
 
   /**
    * @param inherited what a hello brought, by slot; what the logs need is taken out of it
-   * @throws ConmonError when a log cannot be opened
+   * @throws ConmonError when a log cannot be opened, as long as the caller can still be told
    */
-  constructor(
-    options: CheckedOptions,
-    connection: ShimConnection,
-    messages: OwnMessages,
-    journal: Journal,
-    inherited: Map<number, number>,
-  ) {
+  constructor(around: Surroundings, journal: Journal, inherited: Map<number, number>) {
+    const { options, connection, messages, zone, released } = around;
+    this.#clock = { seconds: 0, nanoseconds: 0, zone };
     this.#options = options;
     this.#journal = journal;
     this.#connection = connection;
     this.#messages = messages;
     if (options.terminal) this.#terminal = this.#makeTerminal();
     if (options.terminal || options.stdin) this.#input = this.#makeInput();
-    this.#sinks = openSinks(
-      options,
+    this.#sinks = openSinks(options, {
       messages,
-      () => this.#readOn(),
-      (log) => KeptLog.of(log, journal, connection, inherited),
-    );
+      onRelief: () => this.#readOn(),
+      keeperOf: (log) => KeptLog.of(log, journal, connection, inherited),
+      zone,
+      goOnWithout: released,
+    });
     this.#rate = this.#makeRate();
     this.#counters = new OutputCounters(journal, this.#sinks, this.#rate);
   }
@@ -103,18 +106,16 @@ export class ContainerIo {
   }
 
   /**
-   * Makes the console socket, for a container with a terminal.
+   * Makes the console socket, for a container with a terminal; or takes over what another conmond had of both.
    *
-   * @returns its path
-   * @throws Error that names it and the reason
+   * @param released that is long done
+   * @throws Error that names the socket and the reason
    */
-  openConsole(directory: string): string | undefined {
-    return this.#terminal?.listen(directory);
-  }
-
-  /** Takes over the terminal, or the console socket while it has not come yet. */
-  adoptTerminal(descriptors: Map<number, number>, consolePath: string): void {
-    this.#terminal?.adopt(descriptors, consolePath);
+  openConsole(directory: string, inherited: Map<number, number>, released: boolean): void {
+    if (this.#terminal?.adopt(inherited, this.#journal.consolePath) !== false || released) return;
+    this.#terminal.listen(directory, (path) => {
+      this.#journal.consolePath = path;
+    });
   }
 
   /** Whether a container with a terminal has it: the runtime has ended and sends nothing any more. */
@@ -130,8 +131,14 @@ export class ContainerIo {
   connect(descriptors: Map<number, number>, holdBackStderr: boolean): void {
     const transit = takeDeposit(descriptors, DEPOSIT.transit);
     const startup = takeDeposit(descriptors, DEPOSIT.startup);
-    this.#openStartup(startup, holdBackStderr, transit);
-    this.#openTransit(transit);
+    if (this.#journal.piece === "stdout") {
+      // The marks are about what is in transit, until something else is logged.
+      this.#openTransit(transit);
+      this.#openStartup(startup, holdBackStderr, transit);
+    } else {
+      this.#openStartup(startup, holdBackStderr, transit);
+      this.#openTransit(transit);
+    }
     // One that nobody has asked for stays with those that are closed.
     const stdin = this.#input && takeDeposit(descriptors, SLOT.stdin);
     if (stdin !== undefined) this.#connectInput(stdin);
@@ -150,16 +157,21 @@ export class ContainerIo {
       this.#outputs.push(output);
       output.start();
     }
+    this.#waitIfBehind();
   }
 
   /** What came on stderr so far is the container's: logs it. */
   acceptStartupText(): void {
+    if (this.#transit?.holds === true) {
+      this.#startupIsDue = true;
+      return;
+    }
     const startup = this.#startup;
     this.#startup = undefined;
     if (startup === undefined) return;
     this.#logHeld(startup);
-    if (startup.fd !== undefined) this.#connection.drop(DEPOSIT.startup);
-    startup.close();
+    this.#logged = startup;
+    if (this.#isLogged()) this.#forgetLogged();
   }
 
   /** The end of what the runtime wrote to stderr, everything in the pipe included. */
@@ -182,19 +194,24 @@ export class ContainerIo {
     }
   }
 
-  /** Takes what is left in the pipes: the container process has ended. */
-  drain(): void {
-    for (const output of this.#outputs) output.drain();
-    for (const output of this.#outputs) output.close();
-    this.#outputs = [];
-    this.#terminal?.drain();
-    this.#terminal?.close();
-    this.#rate?.finish();
-    for (const sink of this.#sinks) {
-      sink.end("stdout");
-      sink.end("stderr");
+  /**
+   * Takes what is left in the pipes: the container process has ended. Resolves when all of it has been read, which
+   * takes a while only where a log waits until it can be written.
+   */
+  async drain(): Promise<void> {
+    this.#drainOutputs();
+    while (this.#holds()) {
+      await Promise.all(this.#sinks.map((sink) => sink.resume && sink.flush()));
+      this.#letGo();
+      this.#drainOutputs();
     }
-    this.#input?.close();
+    this.#endOutputs();
+  }
+
+  /** The same for one whose shim has died: nobody waits for a log any more. */
+  drainAtOnce(): void {
+    this.#drainOutputs();
+    this.#endOutputs();
   }
 
   /**
@@ -290,6 +307,7 @@ export class ContainerIo {
   close(): void {
     for (const output of this.#outputs) output.close();
     this.#startup?.close();
+    this.#logged?.close();
     this.#fifos?.close();
     this.#terminal?.release();
     this.#input?.close();
@@ -317,19 +335,37 @@ export class ContainerIo {
     if (!holdBackStderr) this.acceptStartupText();
   }
 
-  /** Logs what another conmond has not, or not known to have logged, and goes on with a transit of our own. */
-  #openTransit(inherited: number | undefined): void {
-    if (inherited !== undefined) {
-      const piece = this.#journal.piece;
-      const stream = piece === "stdout" ? "stdout" : "stderr";
-      try {
-        emptyTransit(inherited, (data) => this.#goOn(stream, data));
-      } finally {
-        sys.close(inherited);
-      }
+  #drainOutputs(): void {
+    for (const output of this.#outputs) output.drain();
+    this.#terminal?.drain();
+  }
+
+  #endOutputs(): void {
+    for (const output of this.#outputs) output.close();
+    this.#outputs = [];
+    this.#terminal?.close();
+    this.#rate?.finish();
+    for (const sink of this.#sinks) {
+      sink.end("stdout");
+      sink.end("stderr");
     }
-    this.#transit = Transit.create();
-    this.#connection.keep(DEPOSIT.transit, this.#transit.fd);
+    this.#input?.close();
+  }
+
+  /** Logs what another conmond has not, or not known to have logged, and goes on. */
+  #openTransit(inherited: number | undefined): void {
+    if (inherited === undefined) {
+      this.#transit = Transit.create();
+      this.#connection.keep(DEPOSIT.transit, this.#transit.fd);
+      return;
+    }
+    this.#transit = Transit.adopt(inherited);
+    const stream = this.#journal.piece === "stdout" ? "stdout" : "stderr";
+    this.#transit.resume((data) => {
+      this.#goOn(stream, data);
+      return this.#isLogged();
+    });
+    if (!this.#isUnwritten()) this.#letGo();
   }
 
   #openAttach(bundle: string, inherited: Map<number, number>): void {
@@ -449,6 +485,8 @@ export class ContainerIo {
   /** The order is what matters: if we are killed, the next conmond finds out how far this has come. */
   #read(stream: StreamName, fd: number, most: number): number {
     if (this.#transit === undefined) throw new Error("there is no transit yet");
+    // The marks are about what is held.
+    if (this.#holds()) return -1;
     this.#journal.notePiece(stream);
     if (stream === "stderr" && this.#startup !== undefined) {
       this.#journal.noteStartupSize(this.#startup.size);
@@ -456,7 +494,10 @@ export class ContainerIo {
     this.#counters.begin();
     for (const sink of this.#sinks) sink.begin?.();
     const size = this.#settling ? 1 : most;
-    const count = this.#transit.read(fd, size, (data) => this.#onOutput(stream, data));
+    const count = this.#transit.read(fd, size, (data) => {
+      this.#onOutput(stream, data);
+      return this.#isLogged();
+    });
     if (this.#settling) this.#readCutCharacters();
     return count;
   }
@@ -479,6 +520,11 @@ export class ContainerIo {
   #goOn(stream: StreamName, data: Uint8Array): void {
     if (stream === "stderr" && this.#startup !== undefined) {
       this.#onOutput(stream, data);
+      return;
+    }
+    if (this.#journal.waiting) {
+      // All others have had it.
+      for (const sink of this.#sinks) sink.resume?.(stream, data, this.#now());
       return;
     }
     this.#attach?.acceptWaiting();
@@ -505,10 +551,9 @@ export class ContainerIo {
       this.#journal.notePiece("startup");
       this.#log("stderr", held);
     }
-    startup.drop();
   }
 
-  #now(): sys.WallClock {
+  #now(): LogTime {
     sys.readWallClock(this.#clock);
     return this.#clock;
   }
@@ -520,11 +565,51 @@ export class ContainerIo {
     if (this.#rate === undefined) this.#write(stream, data, now);
     else this.#rate.write(stream, data, now);
     this.#attach?.broadcast(stream, data);
+    this.#waitIfBehind();
+  }
+
+  #write(stream: StreamName, data: Uint8Array, at: LogTime): void {
+    for (const sink of this.#sinks) sink.write(stream, data, at);
+  }
+
+  #waitIfBehind(): void {
     if (this.#isBehind()) this.#pauseOutput();
   }
 
-  #write(stream: StreamName, data: Uint8Array, at: sys.WallClock): void {
-    for (const sink of this.#sinks) sink.write(stream, data, at);
+  /** Whether the piece under way can be thrown away, but for what the other sinks keep for themselves. */
+  #isLogged(): boolean {
+    if (!this.#isUnwritten()) return true;
+    this.#journal.noteWaiting(true);
+    return false;
+  }
+
+  /** A log that can tell how far it has come has not come to the end of what was read. */
+  #isUnwritten(): boolean {
+    for (const sink of this.#sinks) if (sink.behind && sink.resume !== undefined) return true;
+    return false;
+  }
+
+  /** Something stays where a successor finds it, for a log that cannot be written yet. */
+  #holds(): boolean {
+    return this.#transit?.holds === true || this.#logged !== undefined;
+  }
+
+  /** What was kept for a log has been written, or was given up. */
+  #letGo(): void {
+    this.#transit?.release();
+    this.#forgetLogged();
+    this.#journal.noteWaiting(false);
+    if (!this.#startupIsDue) return;
+    this.#startupIsDue = false;
+    this.acceptStartupText();
+  }
+
+  #forgetLogged(): void {
+    if (this.#logged === undefined) return;
+    this.#logged.drop();
+    if (this.#logged.fd !== undefined) this.#connection.drop(DEPOSIT.startup);
+    this.#logged.close();
+    this.#logged = undefined;
   }
 
   #isBehind(): boolean {
@@ -535,6 +620,7 @@ export class ContainerIo {
 
   /** Goes on when the slowest log has caught up, or is not waited for any longer. */
   #readOn(): void {
+    if (!this.#isUnwritten()) this.#letGo();
     if (this.#settling) {
       if (!this.#sinks.some((sink) => sink.behind)) this.#onRelieved?.();
       return;

@@ -1,8 +1,9 @@
 /** The container's terminal, from the socket on which the runtime hands it over to its end. */
+import { rmSync } from "node:fs";
 import type { ShimConnection } from "../shim/connection.ts";
 import * as sys from "../sys/mod.ts";
 import { ConsoleSocket } from "./console-socket.ts";
-import { DEPOSIT } from "./deposit.ts";
+import { DEPOSIT, takeDeposit } from "./deposit.ts";
 import type { Output, OutputEvents } from "./output.ts";
 import { Terminal } from "./terminal.ts";
 
@@ -33,31 +34,40 @@ export class ContainerTerminal {
    * Makes the console socket.
    *
    * @param directory where; the caller's `$TMPDIR`
-   * @returns its path, for the runtime
+   * @param onName told its path, for the runtime, before it is made
    * @throws Error that names the socket and the reason
    */
-  listen(directory: string): string {
-    this.#console = ConsoleSocket.open(directory, this.#consoleEvents());
+  listen(directory: string, onName: (path: string) => void): void {
+    this.#console = ConsoleSocket.open(directory, onName, this.#consoleEvents());
     this.#keepConsole(DEPOSIT.consoleListener, this.#console.listenerFd);
-    return this.#console.path;
   }
 
-  /** Goes on with what another conmond had, by slot. */
-  adopt(descriptors: Map<number, number>, consolePath: string): void {
-    const take = (slot: number): number | undefined => {
-      const fd = descriptors.get(slot);
-      descriptors.delete(slot);
-      if (fd !== undefined && slot !== DEPOSIT.terminal) this.#consoleSlots.add(slot);
-      return fd;
-    };
-    const listener = take(DEPOSIT.consoleListener);
-    const connection = take(DEPOSIT.consoleConnection);
-    const master = take(DEPOSIT.terminal);
-    if (listener !== undefined || connection !== undefined) {
+  /**
+   * Goes on with what another conmond had, by slot.
+   *
+   * @param consolePath where it listened or was about to; empty if it had not come to that
+   * @returns whether it had anything
+   */
+  adopt(descriptors: Map<number, number>, consolePath: string): boolean {
+    const listener = takeDeposit(descriptors, DEPOSIT.consoleListener);
+    const connection = takeDeposit(descriptors, DEPOSIT.consoleConnection);
+    const master = takeDeposit(descriptors, DEPOSIT.terminal);
+    if (listener !== undefined) this.#consoleSlots.add(DEPOSIT.consoleListener);
+    if (connection !== undefined) this.#consoleSlots.add(DEPOSIT.consoleConnection);
+    const found = listener !== undefined || connection !== undefined;
+    if (found) {
       const open = { listener, connection };
       this.#console = ConsoleSocket.adopt(consolePath, open, this.#consoleEvents());
+    } else if (master === undefined && consolePath !== "") {
+      // It died when it had made the socket, and had not deposited it: the name leads nowhere.
+      rmSync(consolePath, { force: true });
     }
-    if (master !== undefined) this.#connect(master);
+    if (master !== undefined) {
+      this.#console?.close();
+      this.#dropConsole();
+      this.#connect(master);
+    }
+    return found || master !== undefined;
   }
 
   /** Whether the terminal is there, after one more look for it. */

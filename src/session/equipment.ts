@@ -1,20 +1,17 @@
 /** Everything that a session opens for its container, as one thing: all of it is there, or nothing. */
 import { ContainerEvents } from "./container-events.ts";
 import { ContainerIo } from "./container-io.ts";
-import { DEPOSIT, takeDeposit } from "./deposit.ts";
-import { Journal } from "./journal.ts";
+import type { Journal } from "./journal.ts";
 import { isPassthrough } from "./log-settings.ts";
 import type { Surroundings } from "./stage.ts";
 
-/** Owns journal, streams and events. */
+/** Owns streams and events. */
 export class Equipment {
-  readonly journal: Journal;
   readonly io: ContainerIo;
   readonly events: ContainerEvents;
   #clientsDetached: Promise<void> = Promise.resolve();
 
-  private constructor(journal: Journal, io: ContainerIo, events: ContainerEvents) {
-    this.journal = journal;
+  private constructor(io: ContainerIo, events: ContainerEvents) {
     this.io = io;
     this.events = events;
   }
@@ -24,28 +21,29 @@ export class Equipment {
    *
    * @param temporary the directory for the console socket
    * @param inherited what a hello brought, by slot; what is taken over is taken out of it
-   * @throws Error that names what cannot be opened. Then nothing that was made here is left behind.
+   * @throws Error that names what cannot be opened. Then nothing is left behind that was made for a container
+   *   that is not there yet.
    */
-  static open(around: Surroundings, temporary: string, inherited: Map<number, number>): Equipment {
+  static open(
+    around: Surroundings,
+    journal: Journal,
+    temporary: string,
+    inherited: Map<number, number>,
+  ): Equipment {
     const { options, connection, messages } = around;
-    const fd = takeDeposit(inherited, DEPOSIT.journal);
-    const journal = fd === undefined ? Journal.create() : Journal.adopt(fd);
-    let equipment: Equipment | undefined;
+    const io = new ContainerIo(around, journal, inherited);
+    const events = new ContainerEvents(options, connection, messages);
+    const equipment = new Equipment(io, events);
     try {
-      const io = new ContainerIo(options, connection, messages, journal, inherited);
-      const events = new ContainerEvents(options, connection, messages);
-      equipment = new Equipment(journal, io, events);
       const { bundle } = options.launch;
       if (bundle !== undefined && !isPassthrough(options)) io.openBundle(bundle, inherited);
       events.open(inherited);
-      if (fd !== undefined) return equipment;
-      connection.keep(DEPOSIT.journal, journal.fd);
-      const consolePath = io.openConsole(temporary);
-      if (consolePath !== undefined) journal.consolePath = consolePath;
+      io.openConsole(temporary, inherited, around.released);
       return equipment;
     } catch (error) {
-      if (equipment === undefined) journal.close();
-      else equipment.#undo();
+      // The container that is there already still needs what has a name.
+      if (!around.released) equipment.detach();
+      equipment.close();
       throw error;
     }
   }
@@ -59,18 +57,12 @@ export class Equipment {
   detach(): void {
     this.events.finishNotify();
     this.#clientsDetached = this.io.detach();
+    this.io.removeLink();
   }
 
   /** Closes all descriptors; what has a name is left to the conmond that comes next. */
   close(): void {
     this.events.close();
     this.io.close();
-    this.journal.close();
-  }
-
-  #undo(): void {
-    this.detach();
-    this.io.removeLink();
-    this.close();
   }
 }

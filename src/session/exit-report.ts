@@ -1,6 +1,10 @@
 /** The files that tell the caller how a container ended. */
-import { renameSync, unlinkSync, writeFileSync } from "node:fs";
+import { closeSync, constants, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { failure } from "../faults/failure.ts";
+import { isSystemError } from "../sys/mod.ts";
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
 
 /**
  * Writes a file so that a reader sees all of it or none: callers look at these the
@@ -11,45 +15,102 @@ import { join } from "node:path";
 export function writeAtomically(path: string, text: string): void {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
-    writeFileSync(temporary, text, { mode: 0o644 });
+    writeAfresh(temporary, text);
     renameSync(temporary, path);
   } catch (error) {
-    try {
-      unlinkSync(temporary);
-    } catch {
-      // It may never have come to be; the reason above is the one to tell.
-    }
-    throw new Error(`Failed to write ${path}: ${(error as Error).message}`, { cause: error });
+    throw failure(`Failed to write ${path}`, error);
   }
 }
 
+/** Whose end is told where. */
 export interface ExitReport {
   /** Exit code, 128 + signal, or -1 when nobody knows. */
-  status: number;
-  containerId: string;
-  persistDirectory: string | undefined;
-  exitDirectory: string | undefined;
+  readonly status: number;
+  readonly containerId: string;
+  readonly persistDir: string | undefined;
+  readonly exitDir: string | undefined;
+  /** A number that is this session's for good, whoever writes. */
+  readonly session: number;
 }
 
 /**
- * Records the status, bare decimal without a newline: `exit` in the persist directory
- * first, since callers that wait for the exit directory's file read the other one then.
+ * The status, bare decimal without a newline: `exit` in the persist directory first, since callers that
+ * wait for the exit directory's file read the other one then.
  *
- * @returns what went wrong; each file is tried whatever became of the other
+ * It comes about in two steps, so that it does so once even if the process that does it is killed: all files
+ * are written under other names, and when that is on record they are renamed. Whoever comes to do the
+ * second step again renames those that have not been. A file that a caller has read and removed does not
+ * come back, which would be taken for the end of the next container of that name.
  */
-export function writeExitFiles(report: ExitReport): Error[] {
-  const paths: string[] = [];
-  if (report.persistDirectory !== undefined) paths.push(join(report.persistDirectory, "exit"));
-  if (report.exitDirectory !== undefined) {
-    paths.push(join(report.exitDirectory, report.containerId));
+export class ExitFiles {
+  readonly #report: ExitReport;
+  #paths: string[];
+
+  constructor(report: ExitReport) {
+    const { persistDir, exitDir, containerId } = report;
+    this.#report = report;
+    this.#paths = [
+      ...(persistDir === undefined ? [] : [join(persistDir, "exit")]),
+      ...(exitDir === undefined ? [] : [join(exitDir, containerId)]),
+    ];
   }
-  const errors: Error[] = [];
-  for (const path of paths) {
-    try {
-      writeAtomically(path, String(report.status));
-    } catch (error) {
-      errors.push(error as Error);
-    }
+
+  /**
+   * The first step.
+   *
+   * @returns what went wrong; each file is tried whatever became of the other, and one that cannot be
+   *   written is left out of the second step
+   */
+  write(): Error[] {
+    const text = String(this.#report.status);
+    return this.#each((path) => writeAfresh(this.#temporary(path), text));
   }
-  return errors;
+
+  /**
+   * The second step.
+   *
+   * @param again somebody else has done the first one, and perhaps this one: what is not there is done
+   * @returns what went wrong
+   */
+  putInPlace(again: boolean): Error[] {
+    return this.#each((path) => {
+      try {
+        renameSync(this.#temporary(path), path);
+      } catch (error) {
+        if (!(again && isSystemError(error, "ENOENT"))) throw error;
+      }
+    });
+  }
+
+  #temporary(path: string): string {
+    return `${path}.${this.#report.session}.tmp`;
+  }
+
+  #each(step: (path: string) => void): Error[] {
+    const errors: Error[] = [];
+    this.#paths = this.#paths.filter((path) => {
+      try {
+        step(path);
+        return true;
+      } catch (error) {
+        errors.push(failure(`Failed to write ${path}`, error));
+        return false;
+      }
+    });
+    return errors;
+  }
+}
+
+/** What is there under that name is not written to, be it a fifo or a link, but replaced. */
+function writeAfresh(path: string, text: string): void {
+  rmSync(path, { force: true });
+  const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644);
+  try {
+    writeSync(fd, text);
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -10,13 +10,17 @@
  * | 0         | one byte for each milestone                                            |
  * | 16        | the deadline of `--timeout`, a double; 0: none                         |
  * | 24        | what the marks are about: 1 stdout, 2 stderr, 3 the text of the start   |
+ * | 25        | 1: a log waits to take all of it, everybody else has it                |
  * | 32        | the marks of log files, 48 bytes each: inode (64 bits), size, done and  |
  * |           | allowance (doubles), renewing (one byte)                                |
  * | 272       | how much of the text of the start counts, in bytes, a double            |
+ * | 280       | when the exit command is due, a double; 0: it is not                   |
  * | 288       | counters for those who look on, see journal-counters.ts                |
- * | 512       | the console socket's path, up to the end                               |
+ * | 512       | the console socket's path                                              |
+ * | 1024      | the working directory that the caller's paths begin at                 |
+ * | 5632      | why there is no container, up to the end                               |
  */
-import { fstatSync, readSync, writeSync } from "node:fs";
+import { fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
 import type { LogMark } from "../logging/log-keeper.ts";
 import type { StreamName } from "../logging/sink.ts";
 import * as sys from "../sys/mod.ts";
@@ -28,23 +32,40 @@ import {
   type SessionCounters,
 } from "./journal-counters.ts";
 
-/** Things that must happen once, whoever does them; the order here is their place in the file. */
-export const MILESTONES = ["timed-out", "exit-recorded"] as const;
+/**
+ * Things that must happen once, whoever does them; the order here is their place in the file.
+ * - `timed-out`: the container process is killed for the limit of its time
+ * - `exit-recorded`: the exit files are in their places
+ * - `start-failed`: there will be no container, for the {@link Journal.failure} that is recorded
+ * - `detached`: output and clients are done with; what is in the bundle may be another session's from now on
+ * - `exit-written`: the exit files are there under other names
+ */
+export const MILESTONES = [
+  "timed-out",
+  "exit-recorded",
+  "start-failed",
+  "detached",
+  "exit-written",
+] as const;
 
 export type Milestone = (typeof MILESTONES)[number];
 
 const DEADLINE_AT = 16;
 const PIECE_AT = 24;
+const WAITING_AT = 25;
 const MARKS_AT = 32;
 const MARK_SIZE = 48;
 const CONSOLE_PATH_AT = 512;
-/** No path is longer, in bytes. */
-const CONSOLE_PATH_MAX = 4096;
+const DIRECTORY_AT = 1024;
+const FAILURE_AT = 5632;
+/** What is read of a failure's text at most, in bytes: it goes to the caller in one message. */
+const FAILURE_MAX = 1024 * 1024;
 
 /** How many log files there is room for. */
 export const LOGS_MAX = 5;
 
 const STARTUP_AT = MARKS_AT + LOGS_MAX * MARK_SIZE;
+const EXIT_COMMAND_AT = STARTUP_AT + 8;
 
 /** A piece of output that is being logged: of a stream, in transit, or what was held back at the start. */
 export type Piece = StreamName | "startup";
@@ -60,9 +81,13 @@ export class Journal {
   readonly #block = Buffer.alloc(COUNTERS_AT + COUNTERS_SIZE);
   #counters: SessionCounters | undefined;
   #piece: Piece | undefined;
+  #waiting = false;
   #startupSize = 0;
   #deadline: number | undefined;
+  #exitCommandDue: number | undefined;
   #consolePath = "";
+  #workingDirectory = "";
+  #failure: Uint8Array = new Uint8Array(0);
 
   private constructor(fd: number) {
     this.fd = fd;
@@ -95,11 +120,15 @@ export class Journal {
     const deadline = bytes.readDoubleLE(DEADLINE_AT);
     if (Number.isFinite(deadline) && deadline > 0) journal.#deadline = deadline;
     journal.#piece = PIECES[bytes[PIECE_AT] ?? 0];
+    journal.#waiting = bytes[WAITING_AT] === 1;
     const startupSize = bytes.readDoubleLE(STARTUP_AT);
     if (isSize(startupSize)) journal.#startupSize = startupSize;
     for (let log = 0; log < LOGS_MAX; log++) journal.#marks.push(readMark(bytes, log));
-    const [consolePath = ""] = bytes.toString("utf8", CONSOLE_PATH_AT).split("\0", 1);
-    journal.#consolePath = consolePath;
+    const due = bytes.readDoubleLE(EXIT_COMMAND_AT);
+    if (Number.isFinite(due) && due > 0) journal.#exitCommandDue = due;
+    journal.#consolePath = readText(bytes, CONSOLE_PATH_AT, DIRECTORY_AT);
+    journal.#workingDirectory = readText(bytes, DIRECTORY_AT, FAILURE_AT);
+    journal.#failure = bytes.subarray(FAILURE_AT);
     return journal;
   }
 
@@ -123,6 +152,17 @@ export class Journal {
     writeSync(this.fd, Buffer.of(PIECES.indexOf(piece)), 0, 1, PIECE_AT);
   }
 
+  /** The piece has gone to everybody but a log that cannot take it all yet. */
+  get waiting(): boolean {
+    return this.#waiting;
+  }
+
+  noteWaiting(waiting: boolean): void {
+    if (waiting === this.#waiting) return;
+    this.#waiting = waiting;
+    writeSync(this.fd, Buffer.of(waiting ? 1 : 0), 0, 1, WAITING_AT);
+  }
+
   /** How much of the text of the start there was before the piece in transit, in bytes. */
   get startupSize(): number {
     return this.#startupSize;
@@ -130,8 +170,7 @@ export class Journal {
 
   noteStartupSize(size: number): void {
     this.#startupSize = size;
-    this.#block.writeDoubleLE(size, STARTUP_AT);
-    writeSync(this.fd, this.#block, STARTUP_AT, 8, STARTUP_AT);
+    this.#writeNumber(size, STARTUP_AT);
   }
 
   /** What the conmond before has recorded of a log file, 0 to {@link LOGS_MAX} - 1; undefined: nothing. */
@@ -175,9 +214,17 @@ export class Journal {
 
   set deadline(seconds: number) {
     this.#deadline = seconds;
-    const bytes = Buffer.alloc(8);
-    bytes.writeDoubleLE(seconds);
-    writeSync(this.fd, bytes, 0, bytes.length, DEADLINE_AT);
+    this.#writeNumber(seconds, DEADLINE_AT);
+  }
+
+  /** When the exit command is to be started, in seconds of the machine's monotonic clock. */
+  get exitCommandDue(): number | undefined {
+    return this.#exitCommandDue;
+  }
+
+  set exitCommandDue(seconds: number) {
+    this.#exitCommandDue = seconds;
+    this.#writeNumber(seconds, EXIT_COMMAND_AT);
   }
 
   /** Where the runtime is to send the terminal; empty when there is none. */
@@ -187,18 +234,57 @@ export class Journal {
 
   set consolePath(path: string) {
     this.#consolePath = path;
-    writeSync(this.fd, path, CONSOLE_PATH_AT, "utf8");
+    this.#writeText(path, CONSOLE_PATH_AT, DIRECTORY_AT);
+  }
+
+  /** What the caller's relative paths begin at: it may have been removed or renamed since. */
+  get workingDirectory(): string {
+    return this.#workingDirectory;
+  }
+
+  set workingDirectory(path: string) {
+    this.#workingDirectory = path;
+    this.#writeText(path, DIRECTORY_AT, FAILURE_AT);
+  }
+
+  /** Why there is no container, in the runtime's own words or ours: what the caller is told. */
+  get failure(): Uint8Array {
+    return this.#failure;
+  }
+
+  set failure(text: Uint8Array) {
+    this.#failure = text;
+    ftruncateSync(this.fd, FAILURE_AT);
+    writeSync(this.fd, text, 0, text.length, FAILURE_AT);
   }
 
   close(): void {
     sys.close(this.fd);
   }
+
+  #writeNumber(number: number, at: number): void {
+    this.#block.writeDoubleLE(number, at);
+    writeSync(this.fd, this.#block, at, 8, at);
+  }
+
+  #writeText(text: string, at: number, end: number): void {
+    const bytes = Buffer.alloc(end - at);
+    // One that does not fit is none: half a path is another one.
+    if (Buffer.byteLength(text) < bytes.length) bytes.write(text);
+    writeSync(this.fd, bytes, 0, bytes.length, at);
+  }
+}
+
+function readText(bytes: Buffer, from: number, to: number): string {
+  const field = bytes.subarray(from, to);
+  const end = field.indexOf(0);
+  return field.toString("utf8", 0, end < 0 ? field.length : end);
 }
 
 /** As much of it as can be ours. */
 function readFile(fd: number): Buffer {
-  const size = Math.min(fstatSync(fd).size, CONSOLE_PATH_AT + CONSOLE_PATH_MAX);
-  const bytes = Buffer.alloc(Math.max(CONSOLE_PATH_AT, size));
+  const size = Math.min(fstatSync(fd).size, FAILURE_AT + FAILURE_MAX);
+  const bytes = Buffer.alloc(Math.max(FAILURE_AT, size));
   readSync(fd, bytes, 0, bytes.length, 0);
   return bytes;
 }

@@ -1,10 +1,12 @@
 /** The last stage: the exit command and the shim's leave. */
 import { Alarm, monotonicSeconds } from "./alarm.ts";
+import type { Journal } from "./journal.ts";
 import type { Surroundings } from "./stage.ts";
 
 /** Nothing of the container is needed here any more, nor touched: it may be there again already. */
 export class Leaving {
   readonly #around: Surroundings;
+  readonly #journal: Journal;
   readonly #status: number;
   readonly #clientsDetached: Promise<void>;
   readonly #onLeft: () => void;
@@ -17,17 +19,22 @@ export class Leaving {
    */
   constructor(
     around: Surroundings,
+    journal: Journal,
     status: number,
     clientsDetached: Promise<void>,
     onLeft: () => void,
   ) {
     this.#around = around;
+    this.#journal = journal;
     this.#status = status;
     this.#clientsDetached = clientsDetached;
     this.#onLeft = onLeft;
   }
 
-  /** Starts the exit command if there is one, in good time, and leaves. */
+  /**
+   * Starts the exit command if there is one, and leaves. The delay begins once, with the conmond that comes
+   * to it first.
+   */
   begin(): void {
     const { options, connection, containment } = this.#around;
     const { exitCommand, exitDelaySeconds } = options;
@@ -35,7 +42,8 @@ export class Leaving {
       this.#leave(this.#status);
       return;
     }
-    this.#delay = new Alarm(monotonicSeconds() + exitDelaySeconds, () => {
+    this.#journal.exitCommandDue ??= monotonicSeconds() + exitDelaySeconds;
+    this.#delay = new Alarm(this.#journal.exitCommandDue, () => {
       containment.guard(() => connection.spawn("exit-command", exitCommand, {}));
     });
   }

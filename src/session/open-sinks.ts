@@ -1,40 +1,46 @@
 /** From the log drivers that the caller chose to sinks that write. */
-import { isFile, logOpenError } from "../logging/log-drivers.ts";
+
+import { realPath } from "../files/real-path.ts";
+import { checkAllowed, type LogDriver, logOpenError } from "../logging/log-drivers.ts";
 import { asError } from "../logging/log-file.ts";
 import type { LogKeeper } from "../logging/log-keeper.ts";
+import { LostSink } from "../logging/lost-sink.ts";
 import { JournaldSink, JsonFileSink, K8sFileSink, PluginSink } from "../logging/mod.ts";
 import type { Sink, SinkFault } from "../logging/sink.ts";
+import type { TimeZone } from "../time-zone/time-zone.ts";
 import type { CheckedOptions, LogSettings } from "./checks.ts";
 import { ConmonError } from "./errors.ts";
 import type { OwnMessages } from "./own-messages.ts";
 
+/** What sinks need of a session. */
+export interface SinkSurroundings {
+  readonly messages: OwnMessages;
+  /** A sink that was behind is so no more. */
+  onRelief(): void;
+  /** Keeps what a successor of ours needs of a log file, by its number. */
+  keeperOf(log: number): LogKeeper | undefined;
+  /** Whose local time the logs have. Default: the process's. */
+  readonly zone?: TimeZone;
+  /** The container is there already: a log that cannot be opened is told, and gone on without. */
+  readonly goOnWithout: boolean;
+}
+
 /**
  * Opens all of them, or none.
  *
- * @param onRelief a sink that was behind is so no more
- * @param keeperOf keeps what a successor of ours needs of a log file, by its number
  * @throws ConmonError `Failed to open log file PATH: REASON`, or what is wrong with a plug-in
  */
 export function openSinks(
   options: Pick<CheckedOptions, "cid" | "name" | "logs">,
-  messages: OwnMessages,
-  onRelief: () => void,
-  keeperOf: (log: number) => LogKeeper | undefined,
+  around: SinkSurroundings,
 ): Sink[] {
   const sinks: Sink[] = [];
   let files = 0;
   try {
     for (const log of options.logs.drivers) {
-      if (isFile(log)) {
-        if (log.driver === "json-file" && options.logs.onError === "block") {
-          throw new ConmonError("json-file doesn't support --log-opt on-error=block");
-        }
-        // Records of json-file do not tell what they were made of: a successor can only log again.
-        const keeper = log.driver === "k8s-file" ? keeperOf(files++) : undefined;
-        sinks.push(openFile(log, options.logs, messages, onRelief, keeper));
-      }
-      if (log.driver === "plugin") sinks.push(openPlugin(log, options, messages));
-      if (log.driver === "journald") sinks.push(openJournal(options, messages, onRelief));
+      // Records of json-file do not tell what they were made of: a successor can only log again.
+      const keeper = log.driver === "k8s-file" ? around.keeperOf(files++) : undefined;
+      sinks.push(...openSink(log, options, around, keeper));
     }
     return sinks;
   } catch (error) {
@@ -43,20 +49,62 @@ export function openSinks(
   }
 }
 
+/** One sink, or none where nothing is to be logged. */
+function openSink(
+  log: LogDriver,
+  options: Parameters<typeof openSinks>[0],
+  around: SinkSurroundings,
+  keeper: LogKeeper | undefined,
+): Sink[] {
+  const { messages, onRelief, goOnWithout } = around;
+  try {
+    switch (log.driver) {
+      case "k8s-file":
+      case "json-file":
+        return [openFile(log, options.logs, around, keeper)];
+      case "plugin":
+        return [openPlugin(log, options, messages)];
+      case "journald":
+        return [openJournal(options, messages, onRelief)];
+      case "passthrough":
+      case "none":
+        return [];
+    }
+  } catch (error) {
+    if (!goOnWithout) throw error;
+    return [goOn(log.driver, asError(error), messages)];
+  }
+}
+
+/** It would be tried in vain for ever, and the other logs and the report of the end with it. */
+function goOn(driver: string, error: Error, messages: OwnMessages): Sink {
+  const reason = error instanceof ConmonError ? error.reason : error.message;
+  messages.error(`Going on without the ${driver} log: ${reason}`);
+  return new LostSink(driver, error, (records, bytes) => {
+    messages.error(`${records} records with ${bytes} bytes were lost without the ${driver} log`);
+  });
+}
+
 function openFile(
   { driver, path }: { readonly driver: "k8s-file" | "json-file"; readonly path: string },
   settings: LogSettings,
-  messages: OwnMessages,
-  onRelief: () => void,
+  { messages, zone, onRelief }: SinkSurroundings,
   keeper: LogKeeper | undefined,
 ): Sink {
+  if (driver === "json-file" && settings.onError === "block") {
+    throw new ConmonError("json-file doesn't support --log-opt on-error=block");
+  }
+  // What is open already was allowed once, and is where it was.
+  if (keeper?.inherited === undefined) {
+    checkAllowed(path, { allowlistDirs: settings.allowlistDirs, realPath });
+  }
   const { maxSize = 0, globalMaxSize = 0, onError: onWriteError } = settings;
   const { rotate, maxFiles, maxAge, compress, maxTotalSize, recordSize } = settings;
   const onError = (fault: SinkFault): void => messages.error(`${path}: ${describeFault(fault)}`);
   try {
     const File = driver === "k8s-file" ? K8sFileSink : JsonFileSink;
     return new File({
-      ...{ path, keeper, recordSize, globalMaxSize, onWriteError, onError, onRelief },
+      ...{ path, keeper, zone, recordSize, globalMaxSize, onWriteError, onError, onRelief },
       ...{ maxSize, maxAge, rotate, maxFiles, compress, maxTotalSize },
     });
   } catch (error) {

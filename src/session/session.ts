@@ -14,21 +14,22 @@ import {
   exitStatus,
   type Hello,
   type Ending as ProcessEnding,
-  type ProcessReport,
   REQUEST,
   type Role,
 } from "../shim/messages.ts";
 import * as sys from "../sys/mod.ts";
+import { TimeZone } from "../time-zone/time-zone.ts";
 import { Alarm, monotonicSeconds } from "./alarm.ts";
 import { Beginning } from "./beginning.ts";
 import { Caller } from "./caller.ts";
 import type { CheckedOptions } from "./checks.ts";
 import { Containment } from "./containment.ts";
-import { DEPOSIT, faultOfDeposits } from "./deposit.ts";
+import { DEPOSIT, faultOfDeposits, takeDeposit } from "./deposit.ts";
 import { Ending } from "./ending.ts";
 import { Equipment } from "./equipment.ts";
 import { ConmonError } from "./errors.ts";
 import { HeldSignal } from "./held-signal.ts";
+import { Journal } from "./journal.ts";
 import { Leaving } from "./leaving.ts";
 import type { OwnMessages } from "./own-messages.ts";
 import { within } from "./patience.ts";
@@ -55,6 +56,16 @@ export interface SessionSettings extends Server {
   onClosed(session: Session): void;
 }
 
+/** What a hello brings, and what is known from then on. */
+interface Arrival {
+  readonly hello: Hello;
+  readonly context: Context;
+  /** By slot; what somebody takes is taken out of it, the rest is closed. */
+  readonly descriptors: Map<number, number>;
+  readonly journal: Journal;
+  readonly caller: Caller;
+}
+
 /** Owns everything that conmond holds for one container; see the top of the file. */
 export class Session implements ShimEvents {
   readonly #connection: ShimConnection;
@@ -63,6 +74,7 @@ export class Session implements ShimEvents {
   readonly #containment = new Containment((error) => this.#broken(error));
   #phase: Phase = "checking";
   #caller: Caller | undefined;
+  #journal: Journal | undefined;
   #around: Surroundings | undefined;
   #equipment: Equipment | undefined;
   #beginning: Beginning | undefined;
@@ -95,47 +107,64 @@ export class Session implements ShimEvents {
   onHello(hello: Hello, context: Context, descriptors: Map<number, number>): void {
     this.#containment.guard(() => {
       const fault = faultOfDeposits(descriptors);
-      if (fault !== undefined) {
-        for (const fd of descriptors.values()) sys.close(fd);
-        this.#turnAway(fault);
-        return;
-      }
-      const caller = new Caller(this.#connection, this.#messages, descriptors);
-      this.#caller = caller;
-      this.#heldSignal.hold(hello.unheededSignal);
-      this.#shimPid = hello.shimPid;
       try {
-        if (hello.released) {
-          this.#takeOver(hello, context, caller, descriptors);
-          this.#handOnIfWanted();
-        } else {
-          this.#begin(hello, context, caller, descriptors);
-        }
+        if (fault === undefined) this.#arrive(hello, context, descriptors);
+        else this.#turnAway(fault);
       } finally {
         for (const fd of descriptors.values()) sys.close(fd);
       }
     });
   }
 
-  #begin(hello: Hello, context: Context, caller: Caller, descriptors: Map<number, number>): void {
+  #arrive(hello: Hello, context: Context, descriptors: Map<number, number>): void {
+    const journal = this.#openJournal(context, descriptors);
+    this.#journal = journal;
+    const caller = new Caller(this.#connection, this.#messages, descriptors);
+    this.#caller = caller;
+    this.#heldSignal.hold(hello.unheededSignal);
+    this.#shimPid = hello.shimPid;
+    const { workingDirectory } = journal;
+    const known = workingDirectory === "" ? context : { ...context, workingDirectory };
+    const arrival = { hello, context: known, descriptors, journal, caller };
+    if (hello.released) {
+      this.#takeOver(arrival);
+      this.#handOnIfWanted();
+    } else {
+      this.#begin(arrival);
+    }
+  }
+
+  /**
+   * It is deposited before anything else: what is found of us must not be without it. One that was taken over is
+   * as well, since the shim waits for a word, and there may be no other for a long time.
+   */
+  #openJournal({ workingDirectory }: Context, descriptors: Map<number, number>): Journal {
+    const inherited = takeDeposit(descriptors, DEPOSIT.journal);
+    const journal = inherited === undefined ? Journal.create() : Journal.adopt(inherited);
+    if (inherited === undefined) journal.workingDirectory = workingDirectory;
+    this.#connection.keep(DEPOSIT.journal, journal.fd);
+    return journal;
+  }
+
+  #begin(arrival: Arrival): void {
     let around: Surroundings | undefined;
     try {
-      around = this.#acquaint(hello, context, caller);
+      around = this.#acquaint(arrival);
     } catch (error) {
       this.#refuse(error as Error);
       return;
     }
     if (around === undefined) return;
-    this.#beginning = new Beginning(around, this.#heldSignal, hello.shimPid, {
-      equip: (known) => this.#equip(known, context, descriptors),
+    this.#beginning = new Beginning(around, this.#heldSignal, {
+      equip: (known) => this.#equip(known, arrival),
       onBegun: (left) => this.#beginStart(left),
       onFailed: (error) => this.#refuse(error),
     });
-    this.#beginning.begin(descriptors);
+    this.#beginning.begin(arrival.descriptors);
   }
 
   /** Undefined: `--help` or `--version` has been answered, or the shim turned away. */
-  #acquaint(hello: Hello, context: Context, caller: Caller): Surroundings | undefined {
+  #acquaint({ hello, context, caller }: Arrival): Surroundings | undefined {
     const request = readRequest(hello, context, this.#settings);
     if (request.kind === "question") {
       this.#connection.tell("stdout", request.answer);
@@ -152,6 +181,9 @@ export class Session implements ShimEvents {
     for (const warning of warnings) this.#messages.warn(warning);
     this.#around = {
       ...{ options, caller, containment: this.#containment },
+      ...{ released: hello.released, shimPid: hello.shimPid },
+      // A clock that is set back within a day finds its time as well.
+      zone: TimeZone.of(context.environment, Date.now() / 1000 - 86_400),
       ...{ connection: this.#connection, messages: this.#messages },
     };
     return this.#around;
@@ -165,23 +197,18 @@ export class Session implements ShimEvents {
   }
 
   /** What fails here the caller can still read on its stderr. */
-  #equip(around: Surroundings, context: Context, descriptors: Map<number, number>): Equipment {
+  #equip(around: Surroundings, { context, descriptors, journal }: Arrival): Equipment {
     const temporary = context.environment.get("TMPDIR") || "/tmp";
-    const open = (): Equipment => Equipment.open(around, temporary, descriptors);
+    const open = (): Equipment => Equipment.open(around, journal, temporary, descriptors);
     const equipment = around.connection.keepTogether(open);
     this.#equipment = equipment;
-    this.#start = new Start(around, equipment, {
+    this.#ending = this.#makeEnding(around, journal);
+    this.#start = new Start(around, equipment, journal, {
       onSpawning: () => {
         this.#phase = "starting";
       },
-      onRunning: (pid) => this.#running(around, equipment, pid),
-      onFailed: (reason) => this.#startFailed(reason),
-    });
-    this.#ending = new Ending(around, equipment, (status) => {
-      this.#phase = "leaving";
-      this.#handOnIfWanted();
-      this.#leaving = this.#makeLeaving(around, status, equipment.clientsDetached);
-      this.#leaving.begin();
+      onRunning: (pid) => this.#running(around, journal, pid),
+      onFailed: (reason) => this.#startFailed(equipment, reason),
     });
     return equipment;
   }
@@ -194,7 +221,6 @@ export class Session implements ShimEvents {
     const around = this.#around;
     const told = around?.caller.tellNotStarted(around.options, reason) ?? Promise.resolve();
     this.#equipment?.detach();
-    this.#equipment?.io.removeLink();
     this.#containment.after(told, () => this.#leave(1));
   }
 
@@ -220,9 +246,10 @@ export class Session implements ShimEvents {
   onFailed(request: number, errno: number, text: string): void {
     this.#containment.guard(() => {
       const reason = `${text} failed: ${getSystemErrorMap().get(-errno)?.[1] ?? `error ${errno}`}`;
-      if (request === REQUEST.spawn && this.#phase === "starting") this.#startFailed(reason);
+      if (request === REQUEST.spawn && this.#phase === "starting")
+        this.#startFailed(this.#equipment, reason);
       else if (request === REQUEST.spawn) this.#leaving?.onExitCommandEnded(127, reason);
-      else if (request === REQUEST.watch) this.#startFailed(reason);
+      else if (request === REQUEST.watch) this.#startFailed(this.#equipment, reason);
       else this.#messages.warn(reason);
     });
   }
@@ -235,24 +262,24 @@ export class Session implements ShimEvents {
     });
   }
 
-  #running({ options, caller }: Surroundings, equipment: Equipment, pid: number): void {
+  #running({ options, caller }: Surroundings, journal: Journal, pid: number): void {
     this.#phase = "running";
     this.#heldSignal.passToContainer();
-    this.#limitTime(options, equipment);
+    this.#limitTime(options, journal);
     caller.tellStarted(options, pid);
   }
 
-  #startFailed(reason: string): void {
-    if (this.#phase === "ending" || this.#phase === "leaving") return;
+  #startFailed(equipment: Equipment | undefined, reason: string): void {
+    if (equipment === undefined || this.#phase === "ending" || this.#phase === "leaving") return;
     this.#phase = "ending";
     this.#start?.close();
-    this.#ending?.reportFailure(reason);
+    this.#ending?.reportFailure(equipment, reason);
   }
 
   // ---- while it runs ----
 
   /** Sets the timer of `--timeout`, which began when the container did, whoever served it then. */
-  #limitTime({ timeoutSeconds }: CheckedOptions, { journal }: Equipment): void {
+  #limitTime({ timeoutSeconds }: CheckedOptions, journal: Journal): void {
     if (timeoutSeconds === undefined) return;
     journal.deadline ??= monotonicSeconds() + timeoutSeconds;
     this.#timeLimit = new Alarm(journal.deadline, () => {
@@ -273,7 +300,7 @@ export class Session implements ShimEvents {
         this.#heldSignal.hold(signal);
       } else if (forwardedTo !== undefined) return;
       else if (this.#phase === "awaiting") {
-        this.#startFailed(`Got signal ${signal} before the runtime was started`);
+        this.#startFailed(this.#equipment, `Got signal ${signal} before the runtime was started`);
       } else if (this.#phase === "running") {
         // It came before the shim knew the container process, which it does by now.
         this.#connection.kill("container", signal);
@@ -287,12 +314,13 @@ export class Session implements ShimEvents {
   // ---- the end ----
 
   #end(status: number): void {
-    if (this.#phase === "ending" || this.#phase === "leaving") return;
+    const equipment = this.#equipment;
+    if (equipment === undefined || this.#phase === "ending" || this.#phase === "leaving") return;
     this.#phase = "ending";
     this.#timeLimit?.cancel();
     if (status < 0)
       this.#messages.warn("The container process was not our child: its status is unknown");
-    this.#ending?.report(status);
+    this.#ending?.report(equipment, status);
   }
 
   onInheritedClosed(): void {
@@ -303,8 +331,19 @@ export class Session implements ShimEvents {
     this.#caller?.onReported(report, errno);
   }
 
-  #makeLeaving(around: Surroundings, status: number, clientsDetached: Promise<void>): Leaving {
-    return new Leaving(around, status, clientsDetached, () => this.#close());
+  #makeEnding(around: Surroundings, journal: Journal): Ending {
+    return new Ending(around, journal, (status) => {
+      const leaving = this.#makeLeaving(around, journal, status);
+      this.#handOnIfWanted();
+      leaving.begin();
+    });
+  }
+
+  #makeLeaving(around: Surroundings, journal: Journal, status: number): Leaving {
+    this.#phase = "leaving";
+    const clientsDetached = this.#equipment?.clientsDetached ?? Promise.resolve();
+    this.#leaving = new Leaving(around, journal, status, clientsDetached, () => this.#close());
+    return this.#leaving;
   }
 
   /** The shim's last order; conmond's part ends with it. */
@@ -347,26 +386,26 @@ export class Session implements ShimEvents {
 
   // ---- another conmond went before ----
 
-  #takeOver(
-    hello: Hello,
-    context: Context,
-    caller: Caller,
-    descriptors: Map<number, number>,
-  ): void {
-    const around = this.#acquaint(hello, context, caller);
+  #takeOver(arrival: Arrival): void {
+    const { hello, descriptors, journal, caller } = arrival;
+    const around = this.#acquaint(arrival);
     if (around === undefined) return;
-    this.#messages.callerLeft();
+    const { options } = around;
     const { runtime, container, "exit-command": exitCommand } = hello.processes;
-    // All has been told before the exit command was started, which is started once.
-    if (exitCommand.state !== "none") {
-      this.#goOnLeaving(around, container, exitCommand, descriptors);
+    this.#messages.callerLeft();
+    if (exitCommand.state !== "none" || journal.has("detached")) {
+      this.#goOnEnding(around, arrival);
       return;
     }
-    const { options } = around;
-    const equipment = this.#equip(around, context, descriptors);
-    equipment.io.adoptTerminal(descriptors, equipment.journal.consolePath);
+    const equipment = this.#equip(around, arrival);
+    if (journal.has("start-failed")) {
+      this.#startFailed(equipment, "another conmond knew the reason");
+      return;
+    }
     if (runtime.state === "none") {
-      this.#beginStart(descriptors);
+      const { number } = this.#heldSignal;
+      if (number === 0) this.#beginStart(descriptors);
+      else this.#startFailed(equipment, `Got signal ${number} before the runtime was started`);
       return;
     }
     this.#phase = "starting";
@@ -375,34 +414,30 @@ export class Session implements ShimEvents {
     if (container.state !== "none") caller.tellStarted(options, container.pid);
     if (container.state === "running") {
       this.#phase = "running";
-      this.#limitTime(options, equipment);
+      this.#limitTime(options, journal);
     } else if (container.state === "ended") this.#end(exitStatus(container.ending));
     else if (runtime.state === "ended") this.#start?.onRuntimeEnded(runtime.ending);
   }
 
   /**
-   * Nothing is opened, made or removed: the exit command may have removed the container, or have started
-   * it again, and then what is in the bundle is another session's.
+   * Nothing is opened, made or removed: the caller may have removed the container, or have started it
+   * again, and then what is in the bundle is another session's.
    */
-  #goOnLeaving(
-    around: Surroundings,
-    container: ProcessReport,
-    exitCommand: ProcessReport,
-    descriptors: Map<number, number>,
-  ): void {
-    this.#phase = "leaving";
+  #goOnEnding(around: Surroundings, { hello, descriptors, journal }: Arrival): void {
     // What was still kept for clients went with the conmond before.
     for (const slot of descriptors.keys()) {
       if (slot >= DEPOSIT.firstClient) this.#connection.drop(slot);
     }
-    // Without a container process its start had failed.
-    const status = container.state === "ended" ? exitStatus(container.ending) & 0xff : 1;
-    this.#leaving = this.#makeLeaving(around, status, Promise.resolve());
-    if (exitCommand.state === "ended") {
-      this.#leaving.onExitCommandEnded(exitStatus(exitCommand.ending));
+    const { container, "exit-command": exitCommand } = hello.processes;
+    this.#phase = "ending";
+    this.#ending = this.#makeEnding(around, journal);
+    if (exitCommand.state === "none") {
+      this.#ending.goOn(container);
+      return;
     }
-    // The shim waits for a word, and there may be no other for a long time; this one changes nothing.
-    this.#connection.watch(0);
+    // All has been told before it was started, which happens once.
+    const leaving = this.#makeLeaving(around, journal, this.#ending.leaveStatus(container));
+    if (exitCommand.state === "ended") leaving.onExitCommandEnded(exitStatus(exitCommand.ending));
   }
 
   // ---- faults ----
@@ -429,10 +464,9 @@ export class Session implements ShimEvents {
       );
     }
     // Later it is done already, and what is in the bundle may be another session's by then.
-    if (!alive && this.#phase !== "leaving") {
-      if (this.#phase === "running") this.#equipment?.io.drain();
+    if (!alive && this.#journal?.has("detached") === false) {
+      if (this.#phase === "running") this.#equipment?.io.drainAtOnce();
       this.#equipment?.detach();
-      this.#equipment?.io.removeLink();
     }
     this.#close();
   }
@@ -453,6 +487,7 @@ export class Session implements ShimEvents {
     this.#start?.close();
     this.#leaving?.close();
     this.#equipment?.close();
+    this.#journal?.close();
     this.#caller?.close();
     this.#settings.onClosed(this);
   }

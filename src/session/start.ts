@@ -2,6 +2,7 @@
 import { describeEnding, type Ending, exitStatus, SLOT } from "../shim/messages.ts";
 import { takeDeposit } from "./deposit.ts";
 import type { Equipment } from "./equipment.ts";
+import type { Journal } from "./journal.ts";
 import { isPassthrough } from "./log-settings.ts";
 import { readPid } from "./pidfile.ts";
 import { runtimeCommand } from "./runtime-command.ts";
@@ -22,12 +23,14 @@ export interface StartOutcome {
 export class Start {
   readonly #around: Surroundings;
   readonly #equipment: Equipment;
+  readonly #journal: Journal;
   readonly #outcome: StartOutcome;
   #gate: StartGate | undefined;
   #over = false;
 
-  constructor(around: Surroundings, equipment: Equipment, outcome: StartOutcome) {
+  constructor(around: Surroundings, equipment: Equipment, journal: Journal, outcome: StartOutcome) {
     this.#around = around;
+    this.#journal = journal;
     this.#equipment = equipment;
     this.#outcome = outcome;
   }
@@ -85,7 +88,7 @@ export class Start {
     if (this.#over) return;
     this.#outcome.onSpawning();
     const { options, connection } = this.#around;
-    const consolePath = this.#equipment.journal.consolePath || undefined;
+    const consolePath = this.#journal.consolePath || undefined;
     const passthrough = isPassthrough(options);
     const pipes = !options.terminal && !passthrough;
     connection.spawn("runtime", runtimeCommand(options, consolePath), {

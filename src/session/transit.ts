@@ -4,9 +4,10 @@
  * What is read from a pipe is nowhere else any more: a conmond that is killed before it has logged it
  * would take it along. So it is moved, by the kernel, into a second pipe, which the shim holds as well; a
  * copy of that is read and logged; and only then is it thrown away. Whoever takes over finds in that
- * pipe what has perhaps not been logged, and in the journal where the logs ended before it.
+ * pipe what has perhaps not been logged, and in the journal where the logs ended before it. A piece that a log
+ * cannot take yet stays there as long as that lasts, and nothing comes after it.
  */
-import { openSync } from "node:fs";
+import { constants, openSync } from "node:fs";
 import { INPUT_SIZE, sharedCriFramer } from "../logging/cri-framing.ts";
 import * as sys from "../sys/mod.ts";
 
@@ -27,11 +28,18 @@ let nowhere: number | undefined;
  */
 export const READ_SIZE = 2 * INPUT_SIZE;
 
+type OnData = (data: Uint8Array) => void;
+
+/** Takes a piece of output, which is only valid during the call; false: it has to stay in the transit. */
+export type OnPiece = (data: Uint8Array) => boolean;
+
 /** One session's. Owns the pipe. */
 export class Transit {
   readonly #readEnd: number;
   readonly #writeEnd: number;
   #size: number;
+  /** Bytes of a piece that stays. */
+  #held = 0;
   #closed = false;
 
   private constructor(readEnd: number, writeEnd: number) {
@@ -45,6 +53,17 @@ export class Transit {
     return new Transit(...sys.pipe());
   }
 
+  /**
+   * Goes on with that of another process, which has perhaps left a piece there: see {@link resume}.
+   *
+   * @param readEnd becomes this object's own
+   * @throws a system error when it cannot be opened for writing; it then remains the caller's
+   */
+  static adopt(readEnd: number): Transit {
+    const { O_WRONLY, O_NONBLOCK } = constants;
+    return new Transit(readEnd, openSync(`/proc/self/fd/${readEnd}`, O_WRONLY | O_NONBLOCK));
+  }
+
   /** What is to be deposited with the shim; it stays this object's own. */
   get fd(): number {
     return this.#readEnd;
@@ -55,22 +74,46 @@ export class Transit {
     if (this.#size < READ_SIZE) this.#size = tryPipeSize(this.#readEnd, READ_SIZE) ?? this.#size;
   }
 
+  /** A piece stays until {@link release}: nothing can be read. */
+  get holds(): boolean {
+    return this.#held > 0;
+  }
+
   /**
    * Reads once.
    *
    * @param most bytes; it may be less if the pipe is not as large
-   * @param onData called once or several times, `data` is only valid during the call; when it returns,
-   *   everything has been logged
-   * @returns the bytes read; 0 at the end; -1 when there is nothing just now
+   * @param onData takes the output in one or several pieces, each only valid during the call. What it answers to
+   *   the last of them counts for all. False: it has not been logged yet, and is to stay
+   * @returns the bytes read; 0 at the end; -1 when there is nothing just now, or while something stays
    * @throws a system error
    */
-  read(from: number, most: number, onData: (data: Uint8Array) => void): number {
+  read(from: number, most: number, onData: OnPiece): number {
+    if (this.#held > 0) return -1;
     const count = sys.splice(from, this.#writeEnd, Math.min(most, this.#size, copySize()));
-    if (count > 0) {
-      copyOut(this.#readEnd, count, onData);
-      discard(this.#readEnd, count);
-    }
+    if (count > 0) this.#pass(count, (each) => copyOut(this.#readEnd, count, each), onData);
     return count;
+  }
+
+  /**
+   * Has what another process has left there logged; nothing happens if there is nothing. As {@link read}, but in
+   * one piece, as it was logged: only so it can be found out how much of it was.
+   */
+  resume(onData: OnPiece): void {
+    const count = sys.bytesReadable(this.#readEnd);
+    if (count === 0) return;
+    const whole: Uint8Array[] = [];
+    const copy = (each: OnData): void => {
+      copyOut(this.#readEnd, count, (data) => whole.push(Uint8Array.from(data)));
+      each(Buffer.concat(whole));
+    };
+    this.#pass(count, copy, onData);
+  }
+
+  /** The piece that stays has been logged. */
+  release(): void {
+    if (this.#held > 0) discard(this.#readEnd, this.#held);
+    this.#held = 0;
   }
 
   close(): void {
@@ -79,23 +122,15 @@ export class Transit {
     sys.close(this.#readEnd);
     sys.close(this.#writeEnd);
   }
-}
 
-/**
- * Has what another conmond has left in its transit logged, and throws it away then. Nothing happens if there
- * is nothing.
- *
- * @param fd the transit's end to read from, which stays open
- * @param onData as for {@link Transit.read}
- */
-export function emptyTransit(fd: number, onData: (data: Uint8Array) => void): void {
-  const count = sys.bytesReadable(fd);
-  if (count === 0) return;
-  const whole: Uint8Array[] = [];
-  // In one, as it was logged: only so it can be found out how much of it was.
-  copyOut(fd, count, (data) => whole.push(Uint8Array.from(data)));
-  onData(Buffer.concat(whole));
-  discard(fd, count);
+  #pass(count: number, copy: (each: OnData) => void, onData: OnPiece): void {
+    let logged = true;
+    copy((data) => {
+      logged = onData(data);
+    });
+    if (logged) discard(this.#readEnd, count);
+    else this.#held = count;
+  }
 }
 
 /**
@@ -123,7 +158,7 @@ function theSink(): number {
 }
 
 /** Hands out the first `count` bytes in a pipe, piece by piece, in a buffer that all share. */
-function copyOut(pipe: number, count: number, onData: (data: Uint8Array) => void): void {
+function copyOut(pipe: number, count: number, onData: OnData): void {
   const { readEnd, writeEnd } = theCopyPipe();
   const buffer = sharedCriFramer().input;
   const copied = sys.tee(pipe, writeEnd, count);

@@ -119,6 +119,16 @@ export interface SocketCalls {
     into: Uint8Array,
     maxDescriptors: number,
   ): ReceivedMessage | undefined;
+
+  /**
+   * Does the same and leaves the message where it is, to be received again: also by another process. The
+   * descriptors are copies.
+   */
+  peekWithDescriptors(
+    fd: number,
+    into: Uint8Array,
+    maxDescriptors: number,
+  ): ReceivedMessage | undefined;
 }
 
 export const {
@@ -137,4 +147,5 @@ export const {
   receive,
   peek,
   receiveWithDescriptors,
+  peekWithDescriptors,
 }: SocketCalls = addon;

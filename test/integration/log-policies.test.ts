@@ -2,15 +2,20 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
-import { it } from "node:test";
+import { describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseLossNotice } from "../../src/logging/loss-notice.ts";
 import { readCriRecords, readOutput } from "../../src/logging/read/cri-records.ts";
 import * as sys from "../../src/sys/mod.ts";
+import { AttachClient } from "../support/attach-client.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { type ConmonRun, startConmon } from "../support/conmon.ts";
 import { inBothModes, type Place } from "../support/modes.ts";
 import { NumberedLines, readBack } from "../support/numbered-lines.ts";
+import { eventually, privateConmond } from "../support/private-conmond.ts";
+import { hasOpen } from "../support/processes.ts";
 import { unlessRootWith } from "../support/programs.ts";
+import { makeScratch } from "../support/scratch.ts";
 import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
 import { mountTmpfs } from "../support/tmpfs.ts";
 import { appears, textOf, watchFor } from "../support/waiting.ts";
@@ -19,6 +24,47 @@ const skip = unlessRootWith("runc", "busybox", "mount", "umount");
 
 /** 8000 numbers of 500 digits: far more than pipe and monitor hold. */
 const WRITE_4_MB = `awk 'BEGIN { for (i = 1; i <= 8000; i++) printf "%0500d\\n", i }'`;
+
+/** A container whose log is on a tmpfs that is full but for 100 KiB. */
+function startOnFullDisk({ scratch, shared }: Place, script: string, ...options: string[]) {
+  const disk = mountTmpfs(scratch, 6144);
+  const ballast = join(disk, "ballast");
+  fs.writeFileSync(ballast, Buffer.alloc(6044 * 1024));
+  const log = join(disk, "0.log");
+  const signs = scratch.folder("signs");
+  const bundle = makeBundle(scratch, {
+    args: ["sh", "-c", script],
+    mounts: [{ destination: "/mnt/signs", type: "bind", source: signs, options: ["bind", "rw"] }],
+  });
+  const run = startConmon(scratch, {
+    bundle,
+    apiVersion: 1,
+    omit: ["--log-path"],
+    arguments: [`--log-path=${log}`, ...options],
+    ...shared,
+  });
+  const full = (): Promise<true> =>
+    watchFor(disk, () => fs.statfsSync(disk).bavail === 0 || undefined, "the disk to be full");
+  return { run, log, ballast, signs, full };
+}
+
+/** Kills a private conmond so many times, each when it has the log. */
+async function killSome(run: ConmonRun, log: string, times: number): Promise<void> {
+  const monitor = await run.monitorPid();
+  for (let last = 0, left = times; left > 0; left--) {
+    const conmond = await privateConmond(monitor, last);
+    await eventually(() => hasOpen(conmond, log), "conmond to have the log");
+    // Some of them get to where they wait for the disk, which nobody tells.
+    await delay(Math.random() * 400);
+    process.kill(conmond, "SIGKILL");
+    last = conmond;
+  }
+}
+
+async function start(run: ConmonRun): Promise<void> {
+  await run.created();
+  await run.runtimeStart();
+}
 
 inBothModes("logs", skip, (prepare) => {
   it("loses nothing when it is rotated, compressed and reopened at full speed", async (t) => {
@@ -82,34 +128,6 @@ inBothModes("logs", skip, (prepare) => {
     const left = fs.readdirSync(dirname(run.paths.log)).filter((name) => name.endsWith(".tmp"));
     assert.deepEqual(left, []);
   });
-
-  /** A container whose log is on a tmpfs that is full but for 100 KiB. */
-  function startOnFullDisk({ scratch, shared }: Place, script: string, ...options: string[]) {
-    const disk = mountTmpfs(scratch, 6144);
-    const ballast = join(disk, "ballast");
-    fs.writeFileSync(ballast, Buffer.alloc(6044 * 1024));
-    const log = join(disk, "0.log");
-    const signs = scratch.folder("signs");
-    const bundle = makeBundle(scratch, {
-      args: ["sh", "-c", script],
-      mounts: [{ destination: "/mnt/signs", type: "bind", source: signs, options: ["bind", "rw"] }],
-    });
-    const run = startConmon(scratch, {
-      bundle,
-      apiVersion: 1,
-      omit: ["--log-path"],
-      arguments: [`--log-path=${log}`, ...options],
-      ...shared,
-    });
-    const full = (): Promise<true> =>
-      watchFor(disk, () => fs.statfsSync(disk).bavail === 0 || undefined, "the disk to be full");
-    return { run, log, ballast, signs, full };
-  }
-
-  async function start(run: ConmonRun): Promise<void> {
-    await run.created();
-    await run.runtimeStart();
-  }
 
   it("with on-error=block the container waits for room on the disk", async (t) => {
     const place = await prepare(t);
@@ -246,5 +264,44 @@ inBothModes("logs", skip, (prepare) => {
       /^\[conmon:e\]: CONMON_LOG_OPTS: size=1: there is no size; known/,
     );
     assert.deepEqual(runtime.calls(), []);
+  });
+});
+
+describe("a full disk, when conmond is killed", { skip }, () => {
+  it("with on-error=block nothing is lost although conmond is killed meanwhile", async (t) => {
+    const place: Place = { scratch: makeScratch(t), shared: {} };
+    const script = `seq 1 5 >&2; ${WRITE_4_MB}`;
+    const { run, log, ballast, full } = startOnFullDisk(place, script, "--log-opt=on-error=block");
+    await run.created();
+    const client = new AttachClient(
+      place.scratch,
+      join(place.scratch.path("sockets"), run.id, "attach"),
+    );
+    await run.runtimeStart();
+    await full();
+    await killSome(run, log, 4);
+    fs.rmSync(ballast);
+    assert.equal(await run.exitStatus(), 0);
+    await client.ended();
+    const numbers = Array.from({ length: 8000 }, (_, index) => String(index + 1));
+    const expected = numbers.map((text) => `${text.padStart(500, "0")}\n`).join("");
+    const output = readOutput(fs.readFileSync(log), "stdout").toString();
+    assert.ok(output === expected, "each line is there once");
+    assert.ok(client.output().toString() === expected, "and was shown once");
+    await run.ended();
+  });
+
+  it("with on-error=block nothing is lost of what a container wrote last of all", async (t) => {
+    const place: Place = { scratch: makeScratch(t), shared: {} };
+    const script = "seq 1 20000; exit 3";
+    const { run, log, ballast, full } = startOnFullDisk(place, script, "--log-opt=on-error=block");
+    await start(run);
+    await full();
+    await killSome(run, log, 4);
+    fs.rmSync(ballast);
+    assert.equal(await run.exitStatus(), 3);
+    const numbers = Array.from({ length: 20000 }, (_, index) => `${index + 1}\n`);
+    assert.ok(readOutput(fs.readFileSync(log), "stdout").toString() === numbers.join(""));
+    await run.ended();
   });
 });

@@ -6,6 +6,8 @@ import {
   readFileSync,
   readlinkSync,
   renameSync,
+  rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -15,6 +17,7 @@ import * as sys from "../../src/sys/mod.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { type ConmonOptions, type ConmonRun, startConmon } from "../support/conmon.ts";
 import { startConmond } from "../support/conmond.ts";
+import { startExec } from "../support/exec.ts";
 import { eventually, privateConmond } from "../support/private-conmond.ts";
 import { hasOpen, socketsOf } from "../support/processes.ts";
 import { unlessRootWith } from "../support/programs.ts";
@@ -25,11 +28,19 @@ import { appears, disappears, textOf } from "../support/waiting.ts";
 const skip = unlessRootWith("runc", "busybox");
 
 /** A container that says "ready", and "done" with status 7 once it has been sent SIGTERM. */
-async function startWaiting(scratch: Scratch, conmond?: string): Promise<ConmonRun> {
+async function startWaiting(
+  scratch: Scratch,
+  conmond?: string,
+  options: ConmonOptions = {},
+): Promise<ConmonRun> {
   const bundle = makeBundle(scratch, {
     args: ["sh", "-c", "trap 'echo done; exit 7' TERM; echo ready; while :; do sleep 0.1; done"],
   });
-  const settings = { bundle, apiVersion: 1, arguments: ["--full-attach"] };
+  const settings = {
+    ...{ bundle, apiVersion: 1 },
+    ...options,
+    arguments: ["--full-attach", ...(options.arguments ?? [])],
+  };
   const run = startConmon(scratch, conmond === undefined ? settings : { ...settings, conmond });
   await run.created();
   await run.runtimeStart();
@@ -102,6 +113,72 @@ describe("when conmond is killed", { skip }, () => {
     assert.equal(buffer.toString("latin1", 1, sys.receive(client, buffer)), "done\n");
     assert.equal(sys.receive(client, buffer), 0);
     sys.close(client);
+  });
+
+  it("logs that cannot be opened any more are gone on without", async (t) => {
+    const scratch = makeScratch(t);
+    const [logs, here] = [scratch.folder("logs"), scratch.folder("here")];
+    const plugin = scratch.path("plugin.mjs");
+    writeFileSync(plugin, "export default () => ({ write() {} });");
+    const run = await startWaiting(scratch, undefined, {
+      workingDirectory: here,
+      arguments: [
+        ...[`--log-path=json-file:${logs}/json`, `--log-path=k8s-file:${logs}/k8s`],
+        ...[`--log-path=plugin:${plugin}`, `--log-allowlist-dir=${logs}`],
+        `--log-allowlist-dir=${dirname(dirname(dirname(logs)))}`,
+      ],
+    });
+    await textOf(join(logs, "json"), (text) => text.includes("ready"));
+    renameSync(logs, `${logs}.away`);
+    rmSync(plugin);
+    rmSync(here, { recursive: true });
+    const monitor = await run.monitorPid();
+    process.kill(await privateConmond(monitor), "SIGKILL");
+    await finish(run);
+    const log = (name: string) => readFileSync(join(`${logs}.away`, name));
+    // This one was still open.
+    assert.equal(readOutput(log("k8s"), "stdout").toString(), "ready\ndone\n");
+    assert.ok(!log("json").includes("done"));
+  });
+
+  it("a log that is outside of what is allowed by now is not opened", async (t) => {
+    const scratch = makeScratch(t);
+    const [logs, secret] = [scratch.folder("logs"), scratch.folder("secret")];
+    const run = await startWaiting(scratch, undefined, {
+      arguments: [
+        `--log-path=json-file:${logs}/json`,
+        ...[`--log-allowlist-dir=${logs}`, `--log-allowlist-dir=${scratch.folder("runs")}`],
+      ],
+    });
+    await textOf(join(logs, "json"), (text) => text.includes("ready"));
+    rmSync(join(logs, "json"));
+    symlinkSync(join(secret, "json"), join(logs, "json"));
+    writeFileSync(join(secret, "json"), "");
+    process.kill(await privateConmond(await run.monitorPid()), "SIGKILL");
+    await finish(run);
+    assert.equal(readFileSync(join(secret, "json"), "utf8"), "");
+    rmSync(join(logs, "json"));
+  });
+
+  it("a start that was given up is not begun after all", async (t) => {
+    const scratch = makeScratch(t);
+    const bundle = makeBundle(scratch, { args: ["true"] });
+    const runtime = makeStandInRuntime(scratch, behaviours.runs("exit 5"));
+    const { run } = startExec(scratch, bundle, {
+      args: ["true"],
+      runtime: runtime.path,
+      ...{ withBundle: true, apiVersion: 1, startPipe: true, attachPipe: true },
+      arguments: ["--exec-attach", "--exit-command=/bin/true", "--exit-delay=1"],
+    });
+    run.start?.allow();
+    await run.attach?.next();
+    const monitor = await run.monitorPid();
+    process.kill(monitor, "SIGTERM");
+    assert.equal((await run.sync?.next())?.data, -1);
+    process.kill(await privateConmond(monitor), "SIGKILL");
+    run.start?.close();
+    await run.ended();
+    assert.deepEqual([runtime.calls(), run.sync?.lines.length], [[], 1]);
   });
 
   it("the runtime's file and the exit directory may be away just then", async (t) => {

@@ -24,7 +24,7 @@ const HOST: SessionEnvironment = {
 /** What the logs have where no `--log-opt` says otherwise. */
 const LOG_DEFAULTS = {
   ...{ recordSize: 16384, maxAge: undefined, compress: "none", maxTotalSize: undefined },
-  onError: "drop",
+  ...{ onError: "drop", allowlistDirs: [] },
   rate: { bytesPerSecond: undefined, linesPerSecond: undefined, onLimit: "block" },
 };
 
@@ -186,6 +186,12 @@ describe("the checks in their order", () => {
       "[conmon:e]: Log file /tmp/f is not below any directory of --log-allowlist-dir",
     );
     assert.ok(check([...CREATE, "-l", "logs/f", "--log-allowlist-dir", "logs"]));
+  });
+
+  test("nothing on disk is a reason to refuse a container that is there already", () => {
+    const host = { running: true, workingDirectory: "", isExecutable: () => true };
+    const { logs } = check([...CREATE, "-l", "/tmp/f", "--log-allowlist-dir", "/logs"], host);
+    assert.deepEqual(logs.allowlistDirs, ["/logs"]);
   });
 });
 

@@ -14,14 +14,16 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 interface Told {
+  names: string[];
   connected: number;
   masters: number[];
   faults: string[];
 }
 
 function open(): { socket: ConsoleSocket; told: Told } {
-  const told: Told = { connected: 0, masters: [], faults: [] };
-  const socket = ConsoleSocket.open(directory, {
+  const told: Told = { names: [], connected: 0, masters: [], faults: [] };
+  const onName = (path: string) => told.names.push(path);
+  const socket = ConsoleSocket.open(directory, onName, {
     onConnected: () => told.connected++,
     onTerminal: (master) => told.masters.push(master),
     onFault: (error) => told.faults.push(error.message),
@@ -37,7 +39,8 @@ function connect(path: string): number {
 
 describe("ConsoleSocket", () => {
   it("is for its owner alone", () => {
-    const { socket } = open();
+    const { socket, told } = open();
+    assert.deepEqual(told.names, [socket.path]);
     assert.equal(statSync(socket.path).mode & 0o777, 0o700);
     assert.match(socket.path, /\/conmon-term\.[0-9a-f]{8}$/);
     socket.close();
@@ -74,6 +77,32 @@ describe("ConsoleSocket", () => {
     socket.receive();
     assert.equal(told.masters.length, 1);
     [client, file, ...told.masters].forEach(sys.close);
+  });
+
+  it("leaves the terminal where it was until its receiver has it", () => {
+    const kept = open();
+    const client = connect(kept.socket.path);
+    const file = openSync("/dev/null", "r");
+    sys.send(client, Buffer.from("x"), 0, 1, [file]);
+    let copy = -1;
+    let next: sys.ReceivedMessage | undefined;
+    const listener = sys.duplicate(kept.socket.listenerFd);
+    kept.socket.release();
+    const open2 = { listener, connection: undefined };
+    const socket = ConsoleSocket.adopt(kept.socket.path, open2, {
+      onConnected: (connection) => {
+        copy = sys.duplicate(connection);
+      },
+      onTerminal: (master) => {
+        sys.close(master);
+        // So it would be found by another process if this one were killed now.
+        next = sys.receiveWithDescriptors(copy, Buffer.alloc(10), 1);
+      },
+      onFault: (error) => assert.fail(error),
+    });
+    socket.receive();
+    assert.equal(next?.descriptors.length, 1);
+    [client, file, copy, ...(next?.descriptors ?? [])].forEach(sys.close);
   });
 
   it("tells of a runtime that hangs up without a terminal", () => {

@@ -1,12 +1,21 @@
 /** The parts of a session that need no shim: pipes, files, held-back text, milestones. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { Syslog } from "../../src/conmond/syslog.ts";
-import { writeAtomically, writeExitFiles } from "../../src/session/exit-report.ts";
+import { ExitFiles, type ExitReport, writeAtomically } from "../../src/session/exit-report.ts";
 import { StandardInput } from "../../src/session/input.ts";
 import { Journal } from "../../src/session/journal.ts";
 import { OutputStream } from "../../src/session/output-stream.ts";
@@ -177,13 +186,10 @@ describe("StandardInput before there is a stdin", () => {
 
 describe("exit files", () => {
   it("hold the bare number", () => {
-    const report = {
-      status: 137,
-      containerId: "abc",
-      persistDirectory: directory,
-      exitDirectory: directory,
-    };
-    assert.deepEqual(writeExitFiles(report), []);
+    const files = new ExitFiles(report({ status: 137 }));
+    assert.deepEqual(files.write(), []);
+    assert.deepEqual(readdirSync(directory).sort(), ["abc.7.tmp", "exit.7.tmp"]);
+    assert.deepEqual(files.putInPlace(false), []);
     assert.equal(readFileSync(join(directory, "exit"), "utf8"), "137");
     assert.equal(readFileSync(join(directory, "abc"), "utf8"), "137");
     assert.deepEqual(readdirSync(directory).sort(), ["abc", "exit"], "and nothing else is left");
@@ -191,16 +197,31 @@ describe("exit files", () => {
   });
 
   it("are each tried, whatever becomes of the other", () => {
-    const gone = join(directory, "gone");
-    const errors = writeExitFiles({
-      status: 1,
-      containerId: "abc",
-      persistDirectory: gone,
-      exitDirectory: directory,
-    });
+    const files = new ExitFiles(report({ persistDir: join(directory, "gone") }));
+    const errors = files.write();
     assert.equal(errors.length, 1);
     assert.match(errors[0]?.message ?? "", /Failed to write .*gone\/exit: ENOENT/);
+    assert.deepEqual(files.putInPlace(false), []);
     assert.equal(readFileSync(join(directory, "abc"), "utf8"), "1");
+  });
+
+  it("do not come back once they have been there, whoever puts them in place", () => {
+    new ExitFiles(report({})).write();
+    // Killed between the two, and the caller was quick.
+    renameSync(join(directory, "exit.7.tmp"), join(directory, "exit"));
+    rmSync(join(directory, "exit"));
+    assert.deepEqual(new ExitFiles(report({})).putInPlace(true), []);
+    assert.deepEqual(readdirSync(directory), ["abc"]);
+    assert.equal(new ExitFiles(report({})).putInPlace(false).length, 2);
+  });
+
+  it("are not written into what somebody has put in their way", () => {
+    execFileSync("mkfifo", [join(directory, "abc"), join(directory, "abc.7.tmp")]);
+    symlinkSync("elsewhere", join(directory, "exit.7.tmp"));
+    const files = new ExitFiles(report({}));
+    assert.deepEqual([files.write(), files.putInPlace(false)], [[], []]);
+    assert.deepEqual(readdirSync(directory).sort(), ["abc", "exit"]);
+    assert.ok(statSync(join(directory, "abc")).isFile());
   });
 
   it("leave the old content alone when they cannot be replaced", () => {
@@ -211,6 +232,12 @@ describe("exit files", () => {
     assert.deepEqual(readdirSync(directory), []);
   });
 });
+
+/** For this test's directory, of session 7. */
+function report(settings: Partial<ExitReport>): ExitReport {
+  const places = { persistDir: directory, exitDir: directory };
+  return { status: 1, containerId: "abc", session: 7, ...places, ...settings };
+}
 
 describe("StartupText", () => {
   it("holds back what comes, and remembers its end", () => {
@@ -277,7 +304,11 @@ describe("Journal", () => {
     const copy = sys.duplicate(journal.fd);
     journal.reach("timed-out");
     journal.deadline = 1234.5;
+    journal.exitCommandDue = 4321.5;
     journal.consolePath = "/tmp/conmon-term.ü";
+    journal.workingDirectory = `/${"w".repeat(4000)}`;
+    journal.failure = Buffer.from("a longer text");
+    journal.failure = Buffer.from("no\0good");
     journal.notePiece("stderr");
     journal.noteStartupSize(77);
     const mark = { inode: 2n ** 63n, size: 5, done: 6, renewing: true, allowance: Infinity };
@@ -289,6 +320,8 @@ describe("Journal", () => {
       [true, false],
     );
     assert.deepEqual([next.deadline, next.consolePath], [1234.5, "/tmp/conmon-term.ü"]);
+    assert.deepEqual([next.exitCommandDue, next.workingDirectory.length], [4321.5, 4001]);
+    assert.equal(Buffer.from(next.failure).toString(), "no\0good");
     assert.deepEqual([next.piece, next.startupSize, next.markOf(4)], ["stderr", 77, mark]);
     next.reach("exit-recorded");
     const third = Journal.adopt(sys.duplicate(next.fd));
@@ -301,9 +334,10 @@ describe("Journal", () => {
     const journal = Journal.create();
     const next = Journal.adopt(sys.duplicate(journal.fd));
     assert.deepEqual(
-      [next.has("timed-out"), next.deadline, next.consolePath],
-      [false, undefined, ""],
+      [next.has("timed-out"), next.deadline, next.exitCommandDue],
+      [false, undefined, undefined],
     );
+    assert.deepEqual([next.consolePath, next.workingDirectory, next.failure.length], ["", "", 0]);
     journal.close();
     next.close();
   });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import { spawn } from "node-pty";
-import { emptyTransit, READ_SIZE, Transit } from "../../src/session/transit.ts";
+import { READ_SIZE, Transit } from "../../src/session/transit.ts";
 import * as sys from "../../src/sys/mod.ts";
 import { watchDescriptors } from "../support/open-descriptors.ts";
 
@@ -18,7 +18,7 @@ describe("Transit", () => {
     const [readEnd, writeEnd] = nonBlockingPipe();
     const transit = Transit.create();
     const got: string[] = [];
-    const read = () => transit.read(readEnd, 1000, (data) => got.push(String(data)));
+    const read = () => transit.read(readEnd, 1000, (data) => got.push(String(data)) > 0);
     sys.write(writeEnd, Buffer.from("some text"), 0, 9);
     assert.deepEqual([read(), read()], [9, -1]);
     sys.close(writeEnd);
@@ -34,14 +34,15 @@ describe("Transit", () => {
     const transit = Transit.create();
     const sent = randomBytes(8 * 1024 * 1024);
     const got: Buffer[] = [];
+    const take = (data: Uint8Array) => got.push(Buffer.from(data)) > 0;
     for (let at = 0; at < sent.length; ) {
       const size = Math.min(sent.length - at, 1 + Math.floor(Math.random() * 300_000));
       const count = sys.write(writeEnd, sent, at, size);
       if (count > 0) at += count;
       if (at > sent.length / 2) transit.enlarge();
-      transit.read(readEnd, 256 * 1024, (data) => got.push(Buffer.from(data)));
+      transit.read(readEnd, 256 * 1024, take);
     }
-    while (transit.read(readEnd, 256 * 1024, (data) => got.push(Buffer.from(data))) > 0);
+    while (transit.read(readEnd, 256 * 1024, take) > 0);
     assert.ok(Buffer.concat(got).equals(sent));
     assert.ok(
       got.some((data) => data.length > 65536),
@@ -65,11 +66,11 @@ describe("Transit", () => {
     const next = randomBytes(READ_SIZE);
     assert.equal(sys.write(writeEnd, next, 0, next.length), next.length);
     const got: Buffer[] = [];
-    second.read(readEnd, READ_SIZE, (data) => got.push(Buffer.from(data)));
+    second.read(readEnd, READ_SIZE, (data) => got.push(Buffer.from(data)) > 0);
     assert.equal(got.length, 2);
     assert.ok(Buffer.concat(got).equals(next));
     const left: Buffer[] = [];
-    emptyTransit(first.fd, (data) => left.push(Buffer.from(data)));
+    first.resume((data) => left.push(Buffer.from(data)) > 0);
     assert.equal(left.length, 1, "as one piece, as it was logged");
     assert.ok(left[0]?.equals(sent));
     for (const transit of [first, second]) transit.close();
@@ -79,30 +80,56 @@ describe("Transit", () => {
   it("keeps what was being logged for whoever takes over, and nothing else", () => {
     const [readEnd, writeEnd] = nonBlockingPipe();
     const transit = Transit.create();
+    const copies = [0, 1, 2].map(() => sys.duplicate(transit.fd));
+    const next = (onData: (text: string) => boolean): Transit => {
+      const adopted = Transit.adopt(copies.pop() ?? -1);
+      adopted.resume((data) => onData(String(data)));
+      return adopted;
+    };
+    sys.write(writeEnd, Buffer.from("one"), 0, 3);
+    transit.read(readEnd, 100, () => true);
+    next(() => assert.fail("it has been logged")).close();
+    sys.write(writeEnd, Buffer.from("two"), 0, 3);
+    const killed = () => {
+      throw new Error("killed here");
+    };
+    assert.throws(() => transit.read(readEnd, 100, killed), /killed here/);
+    transit.close();
+    sys.write(writeEnd, Buffer.from("three"), 0, 5);
+    const left: string[] = [];
+    const taken = next((text) => left.push(text) > 0);
+    assert.deepEqual(left, ["two"]);
+    taken.read(readEnd, 100, (data) => left.push(String(data)) > 0);
+    assert.deepEqual(left, ["two", "three"]);
+    taken.close();
+    [readEnd, writeEnd, ...copies].forEach(sys.close);
+  });
+
+  it("keeps a piece that could not be logged until it is let go, and takes no other", () => {
+    const [readEnd, writeEnd] = nonBlockingPipe();
+    const transit = Transit.create();
     const copy = sys.duplicate(transit.fd);
     sys.write(writeEnd, Buffer.from("one"), 0, 3);
-    transit.read(readEnd, 100, () => {});
-    const left: string[] = [];
-    const empty = () => emptyTransit(copy, (data) => left.push(String(data)));
-    empty();
-    assert.deepEqual(left, [], "logged and gone");
+    assert.equal(
+      transit.read(readEnd, 100, () => false),
+      3,
+    );
+    assert.ok(transit.holds);
     sys.write(writeEnd, Buffer.from("two"), 0, 3);
-    assert.throws(() =>
-      transit.read(readEnd, 100, () => {
-        throw new Error("killed here");
-      }),
+    assert.equal(
+      transit.read(readEnd, 100, () => assert.fail("there is no room")),
+      -1,
     );
-    sys.write(writeEnd, Buffer.from("three"), 0, 5);
     transit.close();
-    assert.throws(() =>
-      emptyTransit(copy, () => {
-        throw new Error("killed again");
-      }),
-    );
-    empty();
-    empty();
-    assert.deepEqual(left, ["two"]);
-    [readEnd, writeEnd, copy].forEach(sys.close);
+    const next = Transit.adopt(copy);
+    const got: string[] = [];
+    next.resume((data) => got.push(String(data)) === 0);
+    assert.deepEqual([got, next.holds], [["one"], true]);
+    next.release();
+    next.read(readEnd, 100, (data) => got.push(String(data)) > 0);
+    assert.deepEqual([got, next.holds], [["one", "two"], false]);
+    next.close();
+    [readEnd, writeEnd].forEach(sys.close);
   });
 
   it("takes what comes from a terminal as well", async () => {
@@ -116,6 +143,7 @@ describe("Transit", () => {
     while (!got.includes("typed\r\ntyped\r\n")) {
       const count = transit.read(master, 1000, (data) => {
         got += data;
+        return true;
       });
       if (count < 0) await new Promise(setImmediate);
     }

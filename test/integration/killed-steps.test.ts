@@ -1,0 +1,231 @@
+/** conmond is killed between any two steps of a session: each is done once all the same. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { readOutput } from "../../src/logging/read/cri-records.ts";
+import { makeBundle } from "../support/bundle.ts";
+import { type ConmonRun, startConmon } from "../support/conmon.ts";
+import { startConmond } from "../support/conmond.ts";
+import { type ExecRun, startExec } from "../support/exec.ts";
+import { killAtCall } from "../support/kill-at-call.ts";
+import { findPrivateConmond, privateConmond } from "../support/private-conmond.ts";
+import { unlessRootWith } from "../support/programs.ts";
+import { makeScratch, type Scratch } from "../support/scratch.ts";
+import { type Behaviour, behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
+import { appears } from "../support/waiting.ts";
+
+const skip = unlessRootWith("runc", "busybox", "strace");
+
+/** What changes anything outside of the process: between two of these nothing can have happened. */
+const CALLS = ["sendmsg", "write", "pwrite64", "rename", "unlink", "splice", "ftruncate"];
+/** More than there are of one kind. */
+const MOST_CALLS = 100;
+
+/** Lets `attempt` happen for each call until conmond does not come to it any more. */
+async function forEachCall(
+  attempt: (call: string, number: number) => Promise<boolean>,
+  calls = CALLS,
+): Promise<void> {
+  let kills = 0;
+  for (const call of calls) {
+    let number = 1;
+    while (await attempt(call, number)) assert.ok(++number < MOST_CALLS, `no end of ${call}`);
+    kills += number - 1;
+  }
+  assert.ok(kills > 10, `conmond was killed only ${kills} times`);
+}
+
+/** An exec session that is about to do something, and does it when `go()` is called. */
+interface Waiting extends ExecRun {
+  /** A file in which the exit command leaves a line. */
+  readonly mark: string;
+  go(): void;
+}
+
+/** @param behaviour of the runtime; it has `wait_for_go` */
+async function startWaiting(scratch: Scratch, behaviour: Behaviour): Promise<Waiting> {
+  const name = scratch.uniqueName();
+  const [path, mark] = [scratch.path(`go-${name}`), scratch.path(`mark-${name}`)];
+  const wait = `wait_for_go() { while [[ ! -e ${path} ]]; do sleep 0.02; done; }`;
+  const container = makeBundle(scratch, { args: ["true"] });
+  const exec = startExec(scratch, container, {
+    args: ["true"],
+    runtime: makeStandInRuntime(scratch, `${wait}\n${behaviour}`).path,
+    withBundle: true,
+    apiVersion: 1,
+    arguments: [
+      ...["--exit-command=/bin/sh", "--exit-command-arg=-c"],
+      `--exit-command-arg=echo ran >>${mark}`,
+    ],
+  });
+  await exec.run.left;
+  return { ...exec, mark, go: () => writeFileSync(path, "") };
+}
+
+/** Lets it go on, and has its conmond killed at that call. False: it has not come to that. */
+async function endWithKill({ run, go }: Waiting, call: string, number: number): Promise<boolean> {
+  const conmond = await privateConmond(await run.monitorPid());
+  const { killed } = await killAtCall(conmond, call, number);
+  go();
+  await run.ended();
+  return await killed;
+}
+
+function messagesOf(run: ConmonRun): unknown[] {
+  return (run.sync?.lines ?? []).map((line) => JSON.parse(line));
+}
+
+describe(
+  "a conmond that is killed at any step is followed by one that does what is left",
+  { skip },
+  () => {
+    it("from the end of a process on", async (t) => {
+      const scratch = makeScratch(t);
+      await forEachCall(async (call, number) => {
+        const waiting = await startWaiting(
+          scratch,
+          behaviours.runs("wait_for_go; echo out; exit 5"),
+        );
+        const { run, directory, mark } = waiting;
+        const pid = await run.created();
+        const persisted = join(run.paths.persistDirectory, "exit");
+        const attach = join(directory, "attach");
+        // As a caller does it who then starts a container of that name again.
+        const told = appears(run.paths.exitFile).then(() => {
+          assert.equal(readFileSync(run.paths.exitFile, "utf8"), "5");
+          rmSync(run.paths.exitFile);
+          rmSync(persisted);
+          writeFileSync(attach, "another session's");
+        });
+        const killed = await endWithKill(waiting, call, number);
+        await told;
+        const at = `killed at ${call} ${number}`;
+        assert.deepEqual(messagesOf(run), [{ data: pid }, { data: 5 }], at);
+        assert.equal(readOutput(readFileSync(run.paths.log), "stdout").toString(), "out\n", at);
+        assert.equal(readFileSync(mark, "utf8"), "ran\n", at);
+        assert.deepEqual(readdirSync(run.paths.exitDirectory), [], at);
+        assert.deepEqual(readdirSync(run.paths.persistDirectory), [], at);
+        assert.equal(readFileSync(attach, "utf8"), "another session's", at);
+        return killed;
+      });
+    });
+
+    it("from the end of a runtime on that has failed", async (t) => {
+      const scratch = makeScratch(t);
+      await forEachCall(async (call, number) => {
+        const behaviour = `wait_for_go\n${behaviours.fails("the reason", 3)}`;
+        const waiting = await startWaiting(scratch, behaviour);
+        const { run, directory, mark } = waiting;
+        const killed = await endWithKill(waiting, call, number);
+        const at = `killed at ${call} ${number}`;
+        assert.deepEqual(messagesOf(run), [{ data: -1, message: "the reason" }], at);
+        assert.equal(readFileSync(mark, "utf8"), "ran\n", at);
+        assert.deepEqual(readdirSync(run.paths.exitDirectory), [], at);
+        assert.deepEqual(readdirSync(directory), ["process.json"], at);
+        return killed;
+      });
+    });
+
+    it("from the end of a runtime on that has made a process", async (t) => {
+      const scratch = makeScratch(t);
+      await forEachCall(async (call, number) => {
+        const behaviour = `echo early >&2; wait_for_go\n${behaviours.runs("echo out; exit 5")}`;
+        const waiting = await startWaiting(scratch, behaviour);
+        const { run } = waiting;
+        const killed = await endWithKill(waiting, call, number);
+        const at = `killed at ${call} ${number}`;
+        const pid = Number(readFileSync(run.paths.containerPidFile, "utf8"));
+        assert.deepEqual(messagesOf(run), [{ data: pid }, { data: 5 }], at);
+        const log = readFileSync(run.paths.log);
+        const output = (["stdout", "stderr"] as const).map((name) =>
+          readOutput(log, name).toString(),
+        );
+        assert.deepEqual(output, ["out\n", "early\n"], at);
+        return killed;
+      });
+    });
+  },
+);
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+describe("a conmond that is killed while a terminal is set up", { skip }, () => {
+  it("is followed by one that finds it", async (t) => {
+    const scratch = makeScratch(t);
+    let lost = 0;
+    await forEachCall(
+      async (call, number) => {
+        const conmond = await startConmond(scratch);
+        // One that is killed leaves it.
+        scratch.atEnd(() => rmSync(conmond.socket, { force: true }));
+        const { killed } = await killAtCall(conmond.pid, call, number);
+        const args = ["sh", "-c", "echo out; exit 5"];
+        const run = startConmon(scratch, {
+          bundle: makeBundle(scratch, { args, terminal: true }),
+          apiVersion: 1,
+          conmond: conmond.socket,
+          arguments: ["--terminal", "--full-attach"],
+        });
+        const at = `killed at ${call} ${number}`;
+        const created = await run.created().catch((error: Error) => error);
+        if (created instanceof Error) {
+          // Between accepting the runtime's connection and depositing it: see docs/architecture.md.
+          assert.match(
+            created.message,
+            /broken pipe|connection reset|did not set up terminal/i,
+            at,
+          );
+          lost++;
+          await run.ended();
+          await conmond.stop();
+          return await killed;
+        }
+        await run.runtimeStart();
+        await run.ended();
+        assert.equal(await run.exitStatus(), 5, at);
+        assert.equal(readOutput(readFileSync(run.paths.log), "stdout").toString(), "out\r\n", at);
+        assert.deepEqual(readdirSync(scratch.temporary), [], `${at}: no console socket is left`);
+        await conmond.stop();
+        return await killed;
+      },
+      ["sendmsg", "bind", "listen", "recvmsg"],
+    );
+    assert.ok(lost <= 1, `the terminal was lost ${lost} times`);
+  });
+});
+
+describe("the delay before the exit command", { skip }, () => {
+  it("is waited for once, however often conmond is killed in it", async (t) => {
+    const scratch = makeScratch(t);
+    const mark = scratch.path("mark");
+    const run = startConmon(scratch, {
+      bundle: makeBundle(scratch, { args: ["true"] }),
+      runtime: makeStandInRuntime(scratch, behaviours.runs("exit 5")).path,
+      apiVersion: 1,
+      arguments: [
+        ...["--exit-delay=3", "--exit-command=/bin/sh", "--exit-command-arg=-c"],
+        `--exit-command-arg=echo ran >>${mark}`,
+      ],
+    });
+    const monitor = await run.monitorPid();
+    assert.equal(await run.exitStatus(), 5);
+    // None lives for a third of the delay: if it began anew with each, it would never be over.
+    for (let last = 0, left = 30; !existsSync(mark); left--) {
+      assert.ok(left > 0, "the exit command has not been started");
+      const conmond = findPrivateConmond(monitor, last);
+      if (conmond !== undefined) last = conmond;
+      await delay(800);
+      if (conmond !== undefined && !existsSync(mark)) kill(conmond);
+    }
+    await run.ended();
+    assert.equal(readFileSync(mark, "utf8"), "ran\n");
+  });
+});
