@@ -4,11 +4,9 @@
  * - `dist/sys.node`: the native addon, by node-gyp
  * - `bin/conmon`: the shim, by the C compiler; without the C library where we have what it needs of that,
  *   else static where the tool chain can
- * - `dist/man`: manual pages, see scripts/man.mjs
- * - `bin/conmon`: the shim, by the C compiler, static where the tool chain can
  * - `dist/cri-framing.wasm`: the inner loop of framing, by wabt
- * - `dist/conmond.cjs`: conmond, bundled into one file by esbuild, and `dist/plugin-worker.cjs`, the program
- *   of a log plug-in's thread, which conmond has in it as a text; the file is for tests of the sources
+ * - `dist/conmond.cjs`: conmond, bundled by esbuild, see scripts/bundle.mjs, and `dist/plugin-worker.cjs`, the
+ *   program of a log plug-in's thread, which conmond has in it as a text; the file is for tests of the sources
  * - `dist/conmonctl.cjs`: conmonctl, bundled in the same way
  * - `dist/host-runtime.cjs`: the OCI runtime `host`, likewise, and `dist/host-init`, by the C compiler, which is
  *   what its processes are before they become the user's programs
@@ -34,6 +32,7 @@ import {
 } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { bundleOptions, bundleProgram, compileProgram, removeOldCode } from "./bundle.mjs";
 import { buildManualPages } from "./man.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -206,25 +205,6 @@ async function buildFraming() {
   }
 }
 
-/** What all bundles have in common. */
-const bundleOptions = {
-  absWorkingDir: root,
-  bundle: true,
-  platform: "node",
-  target: "node20",
-  // CommonJS starts 5 ms earlier than a module: Node.js need not start its module loader.
-  format: "cjs",
-  // Less to parse at each start; names stay, for those who read a stack.
-  minifyWhitespace: true,
-  minifySyntax: true,
-  legalComments: "none",
-  logLevel: "warning",
-  write: false,
-};
-
-/** A bundle in CommonJS has no import.meta. */
-const MODULE_URL = 'const __moduleUrl = require("node:url").pathToFileURL(__filename).href;';
-
 function definitions() {
   return {
     "import.meta.url": "__moduleUrl",
@@ -234,46 +214,45 @@ function definitions() {
 }
 
 async function buildConmond() {
-  if (isFresh("dist/conmond.cjs", "src") && isFresh("dist/plugin-worker.cjs", "src")) return;
-  console.log("build: src -> dist/conmond.cjs");
+  if (
+    isFresh("dist/conmond.cjs", "src", "scripts/bundle.mjs") &&
+    isFresh("dist/plugin-worker.cjs", "src")
+  )
+    return;
   const { build } = await import("esbuild");
   const worker = await build({
     ...bundleOptions,
+    absWorkingDir: root,
     entryPoints: ["src/logging/plugin/worker.ts"],
     outfile: "dist/plugin-worker.cjs",
     minify: true,
   });
-  const bundle = await build({
-    ...bundleOptions,
-    entryPoints: ["src/conmond/main.ts"],
-    outfile: "dist/conmond.cjs",
-    banner: { js: MODULE_URL },
-    define: {
-      ...definitions(),
-      CONMON_PLUGIN_WORKER: JSON.stringify(worker.outputFiles[0].text),
-    },
-    sourcemap: "linked",
-  });
-  for (const { path, contents } of [...worker.outputFiles, ...bundle.outputFiles]) {
-    replace(relative(root, path), (fresh) => writeFileSync(inRoot(fresh), contents));
-  }
+  const [{ text, contents }] = worker.outputFiles;
+  replace("dist/plugin-worker.cjs", (fresh) => writeFileSync(inRoot(fresh), contents));
+  const define = { CONMON_PLUGIN_WORKER: JSON.stringify(text) };
+  await buildProgram("src/conmond/main.ts", "conmond", { define, sourcemap: "linked" });
 }
 
 /** A program of its own, which says its version. */
-async function buildProgram(entry, target) {
-  if (isFresh(target, "src")) return;
+async function buildProgram(entry, name, { define = {}, sourcemap = false } = {}) {
+  const target = `dist/${name}.cjs`;
+  if (isFresh(target, "src", "scripts/bundle.mjs")) return;
   console.log(`build: src -> ${target}`);
-  const { build } = await import("esbuild");
-  const { outputFiles } = await build({
-    ...bundleOptions,
-    entryPoints: [entry],
-    outfile: target,
-    banner: { js: MODULE_URL },
-    define: definitions(),
-  });
-  for (const { path, contents } of outputFiles) {
-    replace(relative(root, path), (fresh) => writeFileSync(inRoot(fresh), contents));
+  const all = { ...definitions(), ...define };
+  const files = await bundleProgram({ root, entry, name, define: all, sourcemap });
+  const outputs = new Map(files);
+  try {
+    const [path, cache] = compileProgram({ root, name, files });
+    // The program comes last: it must find the rest.
+    outputs.delete(target);
+    outputs.set(path, cache).set(target, files.get(target));
+  } catch (error) {
+    console.error(`build: ${target} will start more slowly: ${error.message}`);
   }
+  for (const [path, contents] of outputs) {
+    replace(path, (fresh) => writeFileSync(inRoot(fresh), contents));
+  }
+  removeOldCode({ root, name, files });
 }
 
 /** What programs import: a module, whose names are few enough that nothing of it is minified away. */
@@ -285,6 +264,7 @@ async function buildLibrary() {
   const { build } = await import("esbuild");
   const { outputFiles } = await build({
     ...bundleOptions,
+    absWorkingDir: root,
     entryPoints: ["src/library/mod.ts"],
     outfile: target,
     format: "esm",
@@ -320,10 +300,14 @@ try {
   if (process.argv.includes("--sanitize")) buildSanitizedShim();
   await buildFraming();
   await buildConmond();
-  await buildProgram("src/conmonctl/main.ts", "dist/conmonctl.cjs");
-  await buildProgram("src/host-runtime/main.ts", "dist/host-runtime.cjs");
+  await buildProgram("src/conmonctl/main.ts", "conmonctl");
+  await buildProgram("src/host-runtime/main.ts", "host-runtime");
   if (!isFresh("dist/man", "src", "scripts/man.mjs"))
-    await buildManualPages({ bundleOptions, define: definitions(), version });
+    await buildManualPages({
+      bundleOptions: { ...bundleOptions, absWorkingDir: root },
+      define: definitions(),
+      version,
+    });
   await buildLibrary();
 } catch (error) {
   console.error(`build: ${error.message}`);

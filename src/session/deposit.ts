@@ -1,8 +1,8 @@
 /** Descriptors of conmond's that the shim keeps, so that the next conmond can go on with them. */
 import { fstatSync } from "node:fs";
-import { isatty } from "node:tty";
 import type { ShimConnection } from "../shim/connection.ts";
 import { SLOT } from "../shim/messages.ts";
+import * as sys from "../sys/mod.ts";
 
 /** Slots of conmond's own, above those that the shim fills by itself. */
 export const DEPOSIT = {
@@ -96,7 +96,7 @@ function isOfKind(fd: number, kind: Kind): boolean {
     case "socket":
       return status.isSocket();
     case "terminal":
-      return isatty(fd);
+      return sys.isTerminal(fd);
   }
 }
 

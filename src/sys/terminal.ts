@@ -31,3 +31,13 @@ export const {
   setOutputNewlineTranslation,
   stopOutputProcessing,
 }: TerminalCalls = addon;
+
+/** Whether a descriptor is a terminal's; `node:tty` would say it too, and take a fifth of our start. */
+export function isTerminal(fd: number): boolean {
+  try {
+    getWindowSize(fd);
+    return true;
+  } catch {
+    return false;
+  }
+}
