@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { IPty } from "node-pty";
+import * as sys from "../../src/sys/mod.ts";
 import { inTime } from "./waiting.ts";
 
 /** A podman command, or another one, in a terminal, with a user before it. */
@@ -8,6 +9,8 @@ export class PodmanTerminal {
   /** For messages: what was run. */
   readonly #title: string;
   readonly #ended: Promise<number>;
+  /** What {@link #takeRest} reads from; undefined once it is closed. */
+  #master: number | undefined;
   #output = "";
   /** Up to here the output has been waited for. */
   #seen = 0;
@@ -16,13 +19,17 @@ export class PodmanTerminal {
   constructor(terminal: IPty, args: readonly string[], program = "podman") {
     this.#terminal = terminal;
     this.#title = `\`${program} ${args.join(" ")}\``;
+    this.#master = sys.duplicate(descriptorOf(terminal));
     terminal.onData((text) => {
       this.#output += text;
       this.#onOutput();
     });
     this.#ended = new Promise((resolve) => {
       // A signal gives a number that no status is.
-      terminal.onExit(({ exitCode, signal = 0 }) => resolve(signal === 0 ? exitCode : -signal));
+      terminal.onExit(({ exitCode, signal = 0 }) => {
+        this.#takeRest();
+        resolve(signal === 0 ? exitCode : -signal);
+      });
     });
   }
 
@@ -69,6 +76,7 @@ export class PodmanTerminal {
 
   /** Closes the window: the terminal is gone. */
   close(): void {
+    this.#closeMaster();
     // Not in the type, but every terminal of a Unix has it.
     const terminal: IPty & { destroy?: () => void } = this.#terminal;
     terminal.destroy?.();
@@ -85,7 +93,38 @@ export class PodmanTerminal {
     return { status, output: this.#output };
   }
 
+  /**
+   * node-pty closes the terminal 200 ms after the program's end, although there may be something in it that a
+   * busy machine has not come to read.
+   */
+  #takeRest(): void {
+    if (this.#master === undefined) return;
+    const bytes = Buffer.alloc(65536);
+    try {
+      for (let count = 1; count > 0; ) {
+        count = sys.read(this.#master, bytes, 0, bytes.length);
+        if (count > 0) this.#output += bytes.toString("utf8", 0, count);
+      }
+    } catch (error) {
+      // So a terminal says that there is nothing more, and nobody who could write.
+      if (!sys.isSystemError(error, "EIO")) throw error;
+    } finally {
+      this.#closeMaster();
+    }
+    this.#onOutput();
+  }
+
+  #closeMaster(): void {
+    if (this.#master !== undefined) sys.close(this.#master);
+    this.#master = undefined;
+  }
+
   #describe(): string {
     return `${this.#title}, which has shown ${JSON.stringify(this.#output.slice(-2000))}`;
   }
+}
+
+/** Not in the type, but every terminal of a Unix has it. */
+function descriptorOf(terminal: IPty): number {
+  return (terminal as IPty & { readonly fd: number }).fd;
 }
