@@ -277,7 +277,12 @@ export class ContainerIo {
       sink.end("stdout");
       sink.end("stderr");
     }
-    await Promise.all(this.#sinks.map((sink) => sink.flush()));
+    await Promise.all(this.#sinks.map((sink) => this.#isKept(sink) || sink.flush()));
+  }
+
+  /** What it has not written stays with the shim: another conmond has it written. */
+  #isKept(sink: Sink): boolean {
+    return sink.behind && sink.resume !== undefined;
   }
 
   /** Some logs hold the beginning of a character, whose rest is on its way: takes that, byte by byte. */
@@ -585,7 +590,7 @@ export class ContainerIo {
 
   /** A log that can tell how far it has come has not come to the end of what was read. */
   #isUnwritten(): boolean {
-    for (const sink of this.#sinks) if (sink.behind && sink.resume !== undefined) return true;
+    for (const sink of this.#sinks) if (this.#isKept(sink)) return true;
     return false;
   }
 
@@ -622,7 +627,7 @@ export class ContainerIo {
   #readOn(): void {
     if (!this.#isUnwritten()) this.#letGo();
     if (this.#settling) {
-      if (!this.#sinks.some((sink) => sink.behind)) this.#onRelieved?.();
+      if (!this.#sinks.some((sink) => sink.behind && !this.#isKept(sink))) this.#onRelieved?.();
       return;
     }
     if (this.#isBehind()) return;

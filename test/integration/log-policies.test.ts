@@ -10,6 +10,7 @@ import * as sys from "../../src/sys/mod.ts";
 import { AttachClient } from "../support/attach-client.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { type ConmonRun, startConmon } from "../support/conmon.ts";
+import { startConmond } from "../support/conmond.ts";
 import { inBothModes, type Place } from "../support/modes.ts";
 import { NumberedLines, readBack } from "../support/numbered-lines.ts";
 import { eventually, privateConmond } from "../support/private-conmond.ts";
@@ -24,6 +25,11 @@ const skip = unlessRootWith("runc", "busybox", "mount", "umount");
 
 /** 8000 numbers of 500 digits: far more than pipe and monitor hold. */
 const WRITE_4_MB = `awk 'BEGIN { for (i = 1; i <= 8000; i++) printf "%0500d\\n", i }'`;
+
+const WHAT_IS_IN_4_MB = Array.from(
+  { length: 8000 },
+  (_, index) => `${String(index + 1).padStart(500, "0")}\n`,
+).join("");
 
 /** A container whose log is on a tmpfs that is full but for 100 KiB. */
 function startOnFullDisk({ scratch, shared }: Place, script: string, ...options: string[]) {
@@ -283,11 +289,9 @@ describe("a full disk, when conmond is killed", { skip }, () => {
     fs.rmSync(ballast);
     assert.equal(await run.exitStatus(), 0);
     await client.ended();
-    const numbers = Array.from({ length: 8000 }, (_, index) => String(index + 1));
-    const expected = numbers.map((text) => `${text.padStart(500, "0")}\n`).join("");
     const output = readOutput(fs.readFileSync(log), "stdout").toString();
-    assert.ok(output === expected, "each line is there once");
-    assert.ok(client.output().toString() === expected, "and was shown once");
+    assert.ok(output === WHAT_IS_IN_4_MB, "each line is there once");
+    assert.ok(client.output().toString() === WHAT_IS_IN_4_MB, "and was shown once");
     await run.ended();
   });
 
@@ -302,6 +306,29 @@ describe("a full disk, when conmond is killed", { skip }, () => {
     assert.equal(await run.exitStatus(), 3);
     const numbers = Array.from({ length: 20000 }, (_, index) => `${index + 1}\n`);
     assert.ok(readOutput(fs.readFileSync(log), "stdout").toString() === numbers.join(""));
+    await run.ended();
+  });
+
+  it("with on-error=block nothing is lost although the sessions go to another conmond meanwhile", async (t) => {
+    const scratch = makeScratch(t);
+    const first = await startConmond(scratch);
+    const place: Place = { scratch, shared: { conmond: first.socket } };
+    const { run, log, ballast, full } = startOnFullDisk(
+      place,
+      `seq 1 5 >&2; ${WRITE_4_MB}`,
+      "--log-opt=on-error=block",
+    );
+    await start(run);
+    await full();
+    const second = await startConmond(scratch, {
+      socket: first.socket,
+      arguments: ["--replace"],
+    });
+    assert.deepEqual(await first.ended, { status: 0, signal: null }, first.log());
+    await eventually(() => hasOpen(second.pid, log), "the second conmond to have the log");
+    fs.rmSync(ballast);
+    assert.equal(await run.exitStatus(), 0);
+    assert.ok(readOutput(fs.readFileSync(log), "stdout").toString() === WHAT_IS_IN_4_MB);
     await run.ended();
   });
 });
