@@ -32,7 +32,11 @@ const WHAT_IS_IN_4_MB = Array.from(
 ).join("");
 
 /** A container whose log is on a tmpfs that is full but for 100 KiB. */
-function startOnFullDisk({ scratch, shared }: Place, script: string, ...options: string[]) {
+function startOnFullDisk(
+  { scratch, shared, runtime }: Place & { readonly runtime?: string },
+  script: string,
+  ...options: string[]
+) {
   const disk = mountTmpfs(scratch, 6144);
   const ballast = join(disk, "ballast");
   fs.writeFileSync(ballast, Buffer.alloc(6044 * 1024));
@@ -47,6 +51,7 @@ function startOnFullDisk({ scratch, shared }: Place, script: string, ...options:
     apiVersion: 1,
     omit: ["--log-path"],
     arguments: [`--log-path=${log}`, ...options],
+    ...(runtime === undefined ? {} : { runtime }),
     ...shared,
   });
   const full = (): Promise<true> =>
@@ -308,6 +313,35 @@ describe("a full disk, when conmond is killed", { skip }, () => {
     assert.ok(readOutput(fs.readFileSync(log), "stdout").toString() === numbers.join(""));
     await run.ended();
   });
+
+  for (const kills of [0, 3]) {
+    it(`what the runtime had said waits as well, whose container writes at once, ${kills} kills`, async (t) => {
+      const scratch = makeScratch(t);
+      const [go, end] = [scratch.path("go"), scratch.path("end")];
+      const until = (path: string) => `while [[ ! -e ${path} ]]; do sleep 0.02; done`;
+      const runtime = makeStandInRuntime(
+        scratch,
+        `echo the runtime warns >&2
+        { seq 1 30000; ${until(end)}; exit 3; } &
+        printf '%s' "$!" >"$pid_file"
+        ${until(go)}`,
+      ).path;
+      const place = { scratch, shared: {}, runtime };
+      const { run, log, ballast, full } = startOnFullDisk(place, "", "--log-opt=on-error=block");
+      await full();
+      fs.writeFileSync(go, "");
+      await run.created();
+      await killSome(run, log, kills);
+      fs.rmSync(ballast);
+      fs.writeFileSync(end, "");
+      assert.equal(await run.exitStatus(), 3);
+      const text = fs.readFileSync(log);
+      const numbers = Array.from({ length: 30_000 }, (_, index) => `${index + 1}\n`);
+      assert.ok(readOutput(text, "stdout").toString() === numbers.join(""));
+      assert.equal(readOutput(text, "stderr").toString(), "the runtime warns\n");
+      await run.ended();
+    });
+  }
 
   it("with on-error=block nothing is lost although the sessions go to another conmond meanwhile", async (t) => {
     const scratch = makeScratch(t);
