@@ -3,27 +3,20 @@
  * clients, what clients send goes to its stdin.
  */
 import { AttachServer, ControlFifos } from "../attach/mod.ts";
-import { RateGate } from "../logging/rate-gate.ts";
-import type { Sink, StreamName } from "../logging/sink.ts";
-import type { LogTime } from "../logging/timestamp.ts";
+import type { StreamName } from "../logging/sink.ts";
 import type { ShimConnection } from "../shim/connection.ts";
 import { SLOT } from "../shim/messages.ts";
-import * as sys from "../sys/mod.ts";
 import type { CheckedOptions } from "./checks.ts";
 import { ContainerTerminal } from "./container-terminal.ts";
 import { CLIENTS_MAX, ClientDeposit, DEPOSIT, takeDeposit } from "./deposit.ts";
 import { StandardInput } from "./input.ts";
 import type { Journal } from "./journal.ts";
-import { KeptLog } from "./kept-log.ts";
-import { openSinks, sinksOpened } from "./open-sinks.ts";
 import type { Output, OutputEvents } from "./output.ts";
-import { OutputCounters } from "./output-counters.ts";
+import { OutputLog } from "./output-log.ts";
 import { OutputStream } from "./output-stream.ts";
 import type { OwnMessages } from "./own-messages.ts";
 import { within } from "./patience.ts";
 import type { Surroundings } from "./stage.ts";
-import { StartupText } from "./startup-text.ts";
-import { Transit } from "./transit.ts";
 
 /** How long attached clients that read slowly are given for the rest, in milliseconds. */
 const CLIENT_GRACE_MS = 10_000;
@@ -40,25 +33,14 @@ export class ContainerIo {
   readonly #connection: ShimConnection;
   readonly #messages: OwnMessages;
   readonly #journal: Journal;
-  readonly #sinks: Sink[];
-  /** There if the rate is limited. */
-  readonly #rate: RateGate | undefined;
-  readonly #counters: OutputCounters;
-  readonly #clock: LogTime;
+  readonly #log: OutputLog;
   readonly #input: StandardInput | undefined;
   readonly #terminal: ContainerTerminal | undefined;
   #outputs: Output[] = [];
   #attach: AttachServer | undefined;
   #fifos: ControlFifos | undefined;
-  #startup: StartupText | undefined;
-  #transit: Transit | undefined;
-  /** The text of the start, while a log waits until it can be written. */
-  #logged: StartupText | undefined;
-  /** The text of the start is the container's, and comes when the piece that stays in the transit is logged. */
-  #startupIsDue = false;
   /** Nothing is read any more: see {@link settle}. */
   #settling = false;
-  #onRelieved: (() => void) | undefined;
   #onCompleted: (() => void) | undefined;
 
   /**
@@ -66,33 +48,24 @@ export class ContainerIo {
    * @throws ConmonError when a log cannot be opened, as long as the caller can still be told
    */
   constructor(around: Surroundings, journal: Journal, inherited: Map<number, number>) {
-    const { options, connection, messages, zone, released } = around;
-    this.#clock = { seconds: 0, nanoseconds: 0, zone };
+    const { options, connection, messages } = around;
     this.#options = options;
     this.#journal = journal;
     this.#connection = connection;
     this.#messages = messages;
     if (options.terminal) this.#terminal = this.#makeTerminal();
     if (options.terminal || options.stdin) this.#input = this.#makeInput();
-    this.#sinks = openSinks(options, {
-      messages,
+    this.#log = new OutputLog(around, journal, inherited, {
+      onLogging: () => this.#attach?.acceptWaiting(),
+      onLogged: (stream, data) => this.#attach?.broadcast(stream, data),
+      onBehind: () => this.#pauseOutput(),
       onRelief: () => this.#readOn(),
-      keeperOf: (log) => KeptLog.of(log, journal, connection, inherited),
-      zone,
-      goOnWithout: released,
     });
-    this.#rate = this.#makeRate();
-    this.#counters = new OutputCounters(journal, this.#sinks, this.#rate);
   }
 
-  /**
-   * Waits for the logs that take a while to open. To be called right after the constructor.
-   *
-   * @returns undefined if there are none
-   * @throws ConmonError of the first that cannot be opened
-   */
+  /** See {@link OutputLog.opened}. */
   logsOpened(): Promise<void> | undefined {
-    return sinksOpened(this.#sinks);
+    return this.#log.opened();
   }
 
   /**
@@ -129,16 +102,7 @@ export class ContainerIo {
    * @param holdBackStderr the runtime still runs, and what comes on stderr is its own
    */
   connect(descriptors: Map<number, number>, holdBackStderr: boolean): void {
-    const transit = takeDeposit(descriptors, DEPOSIT.transit);
-    const startup = takeDeposit(descriptors, DEPOSIT.startup);
-    if (this.#journal.piece === "stdout") {
-      // The marks are about what is in transit, until something else is logged.
-      this.#openTransit(transit);
-      this.#openStartup(startup, holdBackStderr, transit);
-    } else {
-      this.#openStartup(startup, holdBackStderr, transit);
-      this.#openTransit(transit);
-    }
+    this.#log.begin(descriptors, holdBackStderr);
     // One that nobody has asked for stays with those that are closed.
     const stdin = this.#input && takeDeposit(descriptors, SLOT.stdin);
     if (stdin !== undefined) this.#connectInput(stdin);
@@ -155,43 +119,24 @@ export class ContainerIo {
       if (fd === undefined) continue;
       const output = this.#openOutput(name, fd, slot);
       this.#outputs.push(output);
-      output.start();
+      if (!this.#log.behind) output.start();
     }
-    this.#waitIfBehind();
   }
 
   /** What came on stderr so far is the container's: logs it. */
   acceptStartupText(): void {
-    if (this.#transit?.holds === true) {
-      this.#startupIsDue = true;
-      return;
-    }
-    const startup = this.#startup;
-    this.#startup = undefined;
-    if (startup === undefined) return;
-    this.#logHeld(startup);
-    this.#logged = startup;
-    if (this.#isLogged()) this.#forgetLogged();
+    this.#log.acceptStartupText();
   }
 
   /** The end of what the runtime wrote to stderr, everything in the pipe included. */
   takeStartupTail(): Buffer {
     for (const output of this.#outputs) if (output.name === "stderr") output.drain();
-    const tail = this.#startup?.tail ?? Buffer.alloc(0);
-    this.#startup?.close();
-    this.#startup = undefined;
-    return tail;
+    return this.#log.takeStartupTail();
   }
 
-  /** Makes fresh log files. A log that cannot be made anew goes on in the old file. */
+  /** See {@link OutputLog.reopen}. */
   reopenLogs(): void {
-    for (const sink of this.#sinks) {
-      try {
-        sink.reopen();
-      } catch (error) {
-        this.#messages.error(`Failed to reopen the ${sink.name} log: ${(error as Error).message}`);
-      }
-    }
+    this.#log.reopen();
   }
 
   /**
@@ -200,9 +145,8 @@ export class ContainerIo {
    */
   async drain(): Promise<void> {
     this.#drainOutputs();
-    while (this.#holds()) {
-      await Promise.all(this.#sinks.map((sink) => sink.resume && sink.flush()));
-      this.#letGo();
+    while (this.#log.holds) {
+      await this.#log.release();
       this.#drainOutputs();
     }
     this.#endOutputs();
@@ -214,18 +158,9 @@ export class ContainerIo {
     this.#endOutputs();
   }
 
-  /**
-   * Waits until the logs have all that was read, and brings them to stable storage, unless the caller
-   * does not want that.
-   */
-  async syncLogs(): Promise<void> {
-    await Promise.all(this.#sinks.map((sink) => sink.flush()));
-    if (!this.#options.logs.sync) return;
-    for (const sink of this.#sinks) {
-      await sink.sync().catch((error: Error) => {
-        this.#messages.error(`Failed to sync the ${sink.name} log: ${error.message}`);
-      });
-    }
+  /** See {@link OutputLog.sync}. */
+  syncLogs(): Promise<void> {
+    return this.#log.sync();
   }
 
   /**
@@ -255,7 +190,7 @@ export class ContainerIo {
     await this.#completeCharacters();
     const clients = Promise.all([this.#attach?.delivered(), this.#input?.drained()]);
     await Promise.all([
-      within(this.#settleLogs(), milliseconds),
+      within(this.#log.settle(), milliseconds),
       // Nobody reads the container's output meanwhile, and it is not to wait long for a client.
       within(clients, Math.min(milliseconds, CLIENT_SETTLE_MS)),
     ]);
@@ -263,26 +198,6 @@ export class ContainerIo {
     if (late > 0) {
       this.#messages.warn(`Attached clients that read slowly lose ${late} bytes of output`);
     }
-  }
-
-  async #settleLogs(): Promise<void> {
-    // A log that can be waited for loses nothing; a flush alone gives up after a while.
-    await new Promise<void>((resolve) => {
-      this.#onRelieved = resolve;
-      this.#readOn();
-    });
-    // An unfinished line is sent as a piece of one by those that hold it. Files have it already.
-    for (const sink of this.#sinks) {
-      if (sink.name !== "plugin" && sink.name !== "journald") continue;
-      sink.end("stdout");
-      sink.end("stderr");
-    }
-    await Promise.all(this.#sinks.map((sink) => this.#isKept(sink) || sink.flush()));
-  }
-
-  /** What it has not written stays with the shim: another conmond has it written. */
-  #isKept(sink: Sink): boolean {
-    return sink.behind && sink.resume !== undefined;
   }
 
   /** Some logs hold the beginning of a character, whose rest is on its way: takes that, byte by byte. */
@@ -296,11 +211,11 @@ export class ContainerIo {
   }
 
   #readCutCharacters(): void {
-    const isCut = (stream: StreamName) => this.#sinks.some((sink) => sink.isCut?.(stream));
+    const log = this.#log;
     this.#pauseOutput();
-    for (const output of this.#outputs) if (isCut(output.name)) output.start();
-    if (isCut("stdout")) this.#terminal?.start();
-    if (!isCut("stdout") && !isCut("stderr")) this.#onCompleted?.();
+    for (const output of this.#outputs) if (log.isCut(output.name)) output.start();
+    if (log.isCut("stdout")) this.#terminal?.start();
+    if (!log.isCut("stdout") && !log.isCut("stderr")) this.#onCompleted?.();
   }
 
   #pauseOutput(): void {
@@ -311,33 +226,11 @@ export class ContainerIo {
   /** Closes what is left open, and leaves what has a name to the conmond that comes next. */
   close(): void {
     for (const output of this.#outputs) output.close();
-    this.#startup?.close();
-    this.#logged?.close();
     this.#fifos?.close();
     this.#terminal?.release();
     this.#input?.close();
     this.#attach?.close();
-    this.#transit?.close();
-    this.#rate?.finish();
-    for (const sink of this.#sinks) sink.close();
-  }
-
-  /** What is held back is the shim's as well, so that it survives us. */
-  #openStartup(
-    inherited: number | undefined,
-    holdBackStderr: boolean,
-    transit: number | undefined,
-  ): void {
-    if (inherited !== undefined) {
-      // What is still in transit comes again: whether it is here already is not known.
-      const again =
-        this.#journal.piece === "stderr" && transit !== undefined && sys.bytesReadable(transit) > 0;
-      const size = again ? this.#journal.startupSize : Number.POSITIVE_INFINITY;
-      this.#startup = StartupText.adopt(inherited, size);
-    } else if (holdBackStderr) {
-      this.#startup = StartupText.create((fd) => this.#connection.keep(DEPOSIT.startup, fd));
-    }
-    if (!holdBackStderr) this.acceptStartupText();
+    this.#log.close();
   }
 
   #drainOutputs(): void {
@@ -349,28 +242,9 @@ export class ContainerIo {
     for (const output of this.#outputs) output.close();
     this.#outputs = [];
     this.#terminal?.close();
-    this.#rate?.finish();
-    for (const sink of this.#sinks) {
-      sink.end("stdout");
-      sink.end("stderr");
-    }
+    this.#log.endRate();
+    this.#log.end("stdout", "stderr");
     this.#input?.close();
-  }
-
-  /** Logs what another conmond has not, or not known to have logged, and goes on. */
-  #openTransit(inherited: number | undefined): void {
-    if (inherited === undefined) {
-      this.#transit = Transit.create();
-      this.#connection.keep(DEPOSIT.transit, this.#transit.fd);
-      return;
-    }
-    this.#transit = Transit.adopt(inherited);
-    const stream = this.#journal.piece === "stdout" ? "stdout" : "stderr";
-    this.#transit.resume((data) => {
-      this.#goOn(stream, data);
-      return this.#isLogged();
-    });
-    if (!this.#isUnwritten()) this.#letGo();
   }
 
   #openAttach(bundle: string, inherited: Map<number, number>): void {
@@ -391,7 +265,7 @@ export class ContainerIo {
       onClientsChanged: (added: number | undefined, removed: number | undefined) => {
         if (added !== undefined) deposit.add(added);
         if (removed !== undefined) deposit.remove(removed);
-        this.#counters.write(this.#attach?.clientFds.length ?? 0);
+        this.#log.noteClients(this.#attach?.clientFds.length ?? 0);
       },
     };
     const listener = inherited.get(DEPOSIT.listener);
@@ -405,7 +279,7 @@ export class ContainerIo {
         clients.map(([, fd]) => fd),
         settings,
       );
-      this.#counters.write(clients.length);
+      this.#log.noteClients(clients.length);
     }
     // Until there is a stdin, input is safest where it is: with the shim's copy of the client's socket.
     if (this.#input !== undefined) this.#attach.pauseInput();
@@ -472,7 +346,7 @@ export class ContainerIo {
     return new OutputStream(name, fd, {
       ...this.#reading(),
       onEnd: (stream, error) => {
-        for (const sink of this.#sinks) sink.end(stream);
+        this.#log.end(stream);
         this.#connection.drop(slot);
         if (error)
           this.#messages.error(`Failed to read the container's ${stream}: ${error.message}`);
@@ -483,169 +357,19 @@ export class ContainerIo {
   #reading(): Pick<OutputEvents, "read" | "onBusy"> {
     return {
       read: (stream, fd, most) => this.#read(stream, fd, most),
-      onBusy: () => this.#transit?.enlarge(),
+      onBusy: () => this.#log.makeRoom(),
     };
   }
 
-  /** The order is what matters: if we are killed, the next conmond finds out how far this has come. */
   #read(stream: StreamName, fd: number, most: number): number {
-    if (this.#transit === undefined) throw new Error("there is no transit yet");
-    // The marks are about what is held.
-    if (this.#holds()) return -1;
-    this.#journal.notePiece(stream);
-    if (stream === "stderr" && this.#startup !== undefined) {
-      this.#journal.noteStartupSize(this.#startup.size);
-    }
-    this.#counters.begin();
-    for (const sink of this.#sinks) sink.begin?.();
-    const size = this.#settling ? 1 : most;
-    const count = this.#transit.read(fd, size, (data) => {
-      this.#onOutput(stream, data);
-      return this.#isLogged();
-    });
+    const count = this.#log.read(stream, fd, this.#settling ? 1 : most);
     if (this.#settling) this.#readCutCharacters();
     return count;
   }
 
-  #onOutput(stream: StreamName, data: Uint8Array): void {
-    this.#counters.add(data.length);
-    if (stream === "stderr" && this.#startup !== undefined) {
-      if (this.#startup.add(data)) return;
-      for (const sink of this.#sinks) {
-        sink.write("stderr", this.#startup.held(), this.#now());
-        // What was held back is no part of the piece that the marks are about.
-        sink.begin?.();
-      }
-      this.#startup.drop();
-    }
-    this.#log(stream, data);
-  }
-
-  /** Of this another conmond may have logged all, a part or nothing. */
-  #goOn(stream: StreamName, data: Uint8Array): void {
-    if (stream === "stderr" && this.#startup !== undefined) {
-      this.#onOutput(stream, data);
-      return;
-    }
-    if (this.#journal.waiting) {
-      // All others have had it.
-      for (const sink of this.#sinks) sink.resume?.(stream, data, this.#now());
-      return;
-    }
-    this.#attach?.acceptWaiting();
-    const missing = this.#sinks.map((sink) => this.#resumeSink(sink, stream, data));
-    // What is in every log has most likely been sent to the clients as well.
-    if (missing.length === 0 || missing.includes(true)) this.#attach?.broadcast(stream, data);
-  }
-
-  #resumeSink(sink: Sink, stream: StreamName, data: Uint8Array): boolean {
-    if (sink.resume !== undefined) return sink.resume(stream, data, this.#now());
-    sink.write(stream, data, this.#now());
-    return true;
-  }
-
-  #logHeld(startup: StartupText): void {
-    const held = startup.held();
-    if (held.length === 0) return;
-    if (this.#journal.piece === "startup") {
-      // The conmond before had begun to.
-      this.#goOn("stderr", held);
-    } else {
-      for (const sink of this.#sinks) sink.begin?.();
-      // Not before: it says that the marks are about this.
-      this.#journal.notePiece("startup");
-      this.#log("stderr", held);
-    }
-  }
-
-  #now(): LogTime {
-    sys.readWallClock(this.#clock);
-    return this.#clock;
-  }
-
-  /** The logs come first: what a client has seen is on record. */
-  #log(stream: StreamName, data: Uint8Array): void {
-    this.#attach?.acceptWaiting();
-    const now = this.#now();
-    if (this.#rate === undefined) this.#write(stream, data, now);
-    else this.#rate.write(stream, data, now);
-    this.#attach?.broadcast(stream, data);
-    this.#waitIfBehind();
-  }
-
-  #write(stream: StreamName, data: Uint8Array, at: LogTime): void {
-    for (const sink of this.#sinks) sink.write(stream, data, at);
-  }
-
-  #waitIfBehind(): void {
-    if (this.#isBehind()) this.#pauseOutput();
-  }
-
-  /** Whether the piece under way can be thrown away, but for what the other sinks keep for themselves. */
-  #isLogged(): boolean {
-    if (!this.#isUnwritten()) return true;
-    this.#journal.noteWaiting(true);
-    return false;
-  }
-
-  /** A log that can tell how far it has come has not come to the end of what was read. */
-  #isUnwritten(): boolean {
-    for (const sink of this.#sinks) if (this.#isKept(sink)) return true;
-    return false;
-  }
-
-  /** Something stays where a successor finds it, for a log that cannot be written yet. */
-  #holds(): boolean {
-    return this.#transit?.holds === true || this.#logged !== undefined;
-  }
-
-  /** What was kept for a log has been written, or was given up. */
-  #letGo(): void {
-    this.#transit?.release();
-    this.#forgetLogged();
-    this.#journal.noteWaiting(false);
-    if (!this.#startupIsDue) return;
-    this.#startupIsDue = false;
-    this.acceptStartupText();
-  }
-
-  #forgetLogged(): void {
-    if (this.#logged === undefined) return;
-    this.#logged.drop();
-    if (this.#logged.fd !== undefined) this.#connection.drop(DEPOSIT.startup);
-    this.#logged.close();
-    this.#logged = undefined;
-  }
-
-  #isBehind(): boolean {
-    if (this.#rate?.behind === true) return true;
-    for (const sink of this.#sinks) if (sink.behind) return true;
-    return false;
-  }
-
-  /** Goes on when the slowest log has caught up, or is not waited for any longer. */
   #readOn(): void {
-    if (!this.#isUnwritten()) this.#letGo();
-    if (this.#settling) {
-      if (!this.#sinks.some((sink) => sink.behind && !this.#isKept(sink))) this.#onRelieved?.();
-      return;
-    }
-    if (this.#isBehind()) return;
+    if (this.#settling) return;
     this.#terminal?.start();
     for (const output of this.#outputs) output.start();
-  }
-
-  #makeRate(): RateGate | undefined {
-    const { bytesPerSecond, linesPerSecond, onLimit } = this.#options.logs.rate;
-    if (bytesPerSecond === undefined && linesPerSecond === undefined) return undefined;
-    return new RateGate({
-      ...{ bytesPerSecond, linesPerSecond, onLimit },
-      log: (stream, data, at) => this.#write(stream, data, at),
-      onRelief: () => this.#readOn(),
-      wallClock: () => {
-        sys.readWallClock(this.#clock);
-        return this.#clock;
-      },
-    });
   }
 }

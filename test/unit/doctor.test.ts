@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { judgeCgroups } from "../../src/doctor/cgroups.ts";
@@ -65,6 +65,7 @@ test("parts that are missing, broken, or of another version", async (t) => {
   }
   const own = ownInstallation();
   copyFileSync(own.conmond, installation.conmond);
+  cpSync(join(own.root, "dist/code"), join(root, "dist/code"), { recursive: true });
   copyFileSync(own.conmon, installation.conmon);
   writeFileSync(installation.addon, "\x7fELF but not for long");
   writeFileSync(installation.framing, "\0asm, in a way");
