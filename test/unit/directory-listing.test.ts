@@ -7,6 +7,7 @@ import { basename, join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { listLogFiles } from "../../src/logging/read/directory-listing.ts";
+import { meanwhile } from "../support/between-calls.ts";
 
 const ROTATOR = fileURLToPath(new URL("../support/rotate-often.ts", import.meta.url));
 
@@ -39,6 +40,33 @@ test("a file keeps its identity when it is renamed", () => {
   const [after] = listLogFiles(path);
   assert.equal(after?.id, before?.id);
   assert.notEqual(after?.path, before?.path);
+});
+
+test("a file is not missed that is rotated during the first look and compressed during the second", (t) => {
+  const old = `${path}.20260102-000001`;
+  fs.writeFileSync(path, "old");
+  const left = meanwhile(t, "after readdirSync", () => true, [
+    () => {
+      fs.renameSync(path, old);
+      fs.writeFileSync(path, "new");
+      // Here the first look asks for 0.log, and sees the new one only.
+      fs.writeFileSync(`${old}.gz`, "packed");
+    },
+    // The second look has read both names and asks for the plain file, since there is one.
+    () => fs.rmSync(old),
+  ]);
+  const names = listLogFiles(path).map((file) => basename(file.path));
+  assert.deepEqual(names, ["0.log", "0.log.20260102-000001.gz"]);
+  assert.equal(left(), 0);
+});
+
+test("a link that leads nowhere is no file that is just being renamed", () => {
+  fs.writeFileSync(path, "");
+  fs.symlinkSync("nowhere", `${path}.1`);
+  assert.deepEqual(
+    listLogFiles(path).map((file) => basename(file.path)),
+    ["0.log"],
+  );
 });
 
 test("while all files are renamed again and again none is listed twice or missing", async () => {

@@ -9,8 +9,6 @@ import { PlainFile } from "./plain-file.ts";
 
 /** How often files may vanish between being listed and being opened before it is given up. */
 const ATTEMPTS = 1000;
-/** How many files are remembered; more than any log has at a time. */
-const REMEMBERED = 10_000;
 
 /** A file of a log that has been opened. */
 export type LogFilePart = PlainFile | GzipFile;
@@ -19,7 +17,10 @@ export type LogFilePart = PlainFile | GzipFile;
 export class LogFiles {
   /** Absolute, with links followed: the rotated files are beside the file itself. */
   readonly path: string;
-  /** The identities of files that have been listed. */
+  /**
+   * The identities of files that have been listed and were still there when all were listed last: one that is gone
+   * may have left its inode to a newer file.
+   */
   readonly #seen = new Set<string>();
 
   /** @param path The file that is written to. It may be missing. */
@@ -76,6 +77,7 @@ export class LogFiles {
   noteOlder(last: LogFilePart | undefined): void {
     if (last === undefined) return;
     const listed = listLogFiles(this.path);
+    this.#forgetGone(listed);
     const at = listed.findIndex(({ id }) => id === last.id);
     if (at !== -1) this.#remember(listed.slice(at + 1));
   }
@@ -94,15 +96,17 @@ export class LogFiles {
     const twin = last instanceof PlainFile ? findGzipTwin(last, listed) : -1;
     if (twin !== -1) return listed.slice(0, twin).reverse();
     // It is gone. What was there before it is not newer.
+    this.#forgetGone(listed);
     return listed.filter(({ id }) => !this.#seen.has(id)).reverse();
+  }
+
+  #forgetGone(listed: readonly ListedFile[]): void {
+    const there = new Set(listed.map(({ id }) => id));
+    for (const id of this.#seen) if (!there.has(id)) this.#seen.delete(id);
   }
 
   #remember(listed: readonly ListedFile[]): void {
     for (const { id } of listed) this.#seen.add(id);
-    for (const id of this.#seen) {
-      if (this.#seen.size <= REMEMBERED) break;
-      this.#seen.delete(id);
-    }
   }
 }
 
