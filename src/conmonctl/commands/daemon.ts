@@ -7,7 +7,7 @@ import type { DaemonStatus } from "../../daemon/status.ts";
 import { ownInstallation } from "../../programs/installation.ts";
 import { LEVELS } from "../../session/own-messages.ts";
 import { EXIT, Failure } from "../failure.ts";
-import { printJson } from "../json.ts";
+import { formatBytes, printJson } from "../output.ts";
 import { type Paint, paintFor } from "../paint.ts";
 import { stateDirectory } from "../state-directory.ts";
 
@@ -223,9 +223,8 @@ function versionInWords({ version, outdated }: DaemonStatus, paint: Paint): stri
 
 function memoryInWords({ residentBytes, privateBytes }: DaemonStatus): string | undefined {
   if (residentBytes === undefined) return undefined;
-  const mebibytes = (bytes: number) => `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
-  const own = privateBytes === undefined ? "" : `, ${mebibytes(privateBytes)} of it private`;
-  return `${mebibytes(residentBytes)}${own}`;
+  const own = privateBytes === undefined ? "" : `, ${formatBytes(privateBytes)} of it private`;
+  return `${formatBytes(residentBytes)}${own}`;
 }
 
 /** Such as `3 d 4 h` or `25 s`: the two largest units. */

@@ -4,7 +4,7 @@ import { build } from "../../conmond/build.ts";
 import { CHECKS, type CheckResult, type CheckStatus, examine } from "../../doctor/mod.ts";
 import { ownInstallation } from "../../programs/installation.ts";
 import { EXIT } from "../failure.ts";
-import { printJson } from "../json.ts";
+import { printJson } from "../output.ts";
 import { type Paint, paintFor } from "../paint.ts";
 
 const EXAMPLES = `

@@ -5,7 +5,7 @@ import { type SetupOutcome, setUp } from "../../setup/apply.ts";
 import { type CrioChoices, crioEngine } from "../../setup/crio.ts";
 import type { Engine, EngineCheck } from "../../setup/engine.ts";
 import { podmanEngine } from "../../setup/podman.ts";
-import { printJson } from "../json.ts";
+import { printJson } from "../output.ts";
 import { type Paint, paintFor } from "../paint.ts";
 
 /** What both have. */
