@@ -1,6 +1,7 @@
 /** `conmonctl daemon`: the shared conmond. */
 import { join } from "node:path";
 import { type Command, Option } from "commander";
+import { stateDirectory } from "../../containers/state.ts";
 import { type DaemonOptions, daemonArguments, successorArguments } from "../../daemon/arguments.ts";
 import { chosenSocket } from "../../daemon/socket-places.ts";
 import type { DaemonStatus } from "../../daemon/status.ts";
@@ -9,7 +10,6 @@ import { LEVELS } from "../../session/own-messages.ts";
 import { EXIT, Failure } from "../failure.ts";
 import { formatBytes, printJson } from "../output.ts";
 import { type Paint, paintFor } from "../paint.ts";
-import { stateDirectory } from "../state-directory.ts";
 
 /** Of any of the commands. */
 interface Options extends DaemonOptions {
@@ -181,7 +181,7 @@ async function launch(options: Options, socket: string, args: readonly string[])
 function defaultLog(): string {
   const directory = stateDirectory(process.env);
   if (directory !== undefined) return join(directory, "conmond.log");
-  throw new Failure("XDG_RUNTIME_DIR is not set, so that there is no place for conmond's log", {
+  throw new Failure("there is no place for conmond's log: $XDG_RUNTIME_DIR is not set", {
     hint: "name it with --log FILE",
   });
 }
