@@ -1,5 +1,5 @@
 /** What ends conmonctl with a message for the user. */
-import { ContainerError, type ContainerErrorKind } from "../containers/errors.ts";
+import { ContainerError, type ContainerErrorCode } from "../containers/errors.ts";
 
 /** Exit statuses of conmonctl itself; a container's own is passed on where there is one. */
 export const EXIT = {
@@ -39,7 +39,7 @@ export class Failure extends Error {
   }
 }
 
-const STATUS_OF_KIND: Readonly<Record<ContainerErrorKind, number>> = {
+const STATUS_OF: Readonly<Record<ContainerErrorCode, number>> = {
   "not-found": EXIT.notFound,
   conflict: EXIT.failed,
   invalid: EXIT.usage,
@@ -58,6 +58,6 @@ export function report(error: unknown): number {
   if (process.env.CONMONCTL_DEBUG && error instanceof Error) {
     process.stderr.write(`${error.stack}\n`);
   }
-  if (error instanceof ContainerError) return STATUS_OF_KIND[error.kind];
+  if (error instanceof ContainerError) return STATUS_OF[error.code];
   return error instanceof Failure ? error.status : EXIT.failed;
 }

@@ -7,7 +7,7 @@
  * - `not-executable`, `command-not-found`: its command is to blame for that
  * - `failed`: anything else
  */
-export type ContainerErrorKind =
+export type ContainerErrorCode =
   | "not-found"
   | "conflict"
   | "invalid"
@@ -16,20 +16,23 @@ export type ContainerErrorKind =
   | "command-not-found"
   | "failed";
 
-/** What all functions of this folder throw: one line that says what was tried, on what, and why it failed. */
+/**
+ * What is thrown for everything that can go wrong while containers, or the programs that look after them, are
+ * dealt with: one line that says what was tried, on what, and why it failed.
+ */
 export class ContainerError extends Error {
-  readonly kind: ContainerErrorKind;
+  readonly code: ContainerErrorCode;
   /** What can be done about it, if we know. */
   readonly hint: string | undefined;
 
   constructor(
-    kind: ContainerErrorKind,
+    code: ContainerErrorCode,
     message: string,
     options: { readonly hint?: string | undefined; readonly cause?: unknown } = {},
   ) {
     super(message, { cause: options.cause });
     this.name = "ContainerError";
-    this.kind = kind;
+    this.code = code;
     this.hint = options.hint;
   }
 }

@@ -9,7 +9,7 @@ export { readConfiguration } from "./configuration.ts";
 export { Connection, type OutputChunk } from "./connection.ts";
 export { type Container, type ContainerState, isOver } from "./container.ts";
 export { reopenLogs, resizeTerminal, type TerminalSize } from "./control.ts";
-export { ContainerError, type ContainerErrorKind } from "./errors.ts";
+export { ContainerError, type ContainerErrorCode } from "./errors.ts";
 export { type ContainerEvent, EVENT_TYPES, type EventType } from "./event-log.ts";
 export { type EventOptions, readEvents } from "./events.ts";
 export { type ExecOptions, ExecSession, execIn } from "./exec.ts";

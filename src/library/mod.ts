@@ -3,7 +3,7 @@
  * programs. Containers live on when the program ends.
  *
  * Containers are named as on the command line: by name, ID, or the beginning of an ID. Functions that wait take
- * an `AbortSignal`; what goes on is an async iterable. What fails is a {@link ContainerError} with a `kind`.
+ * an `AbortSignal`; what goes on is an async iterable. What fails is a {@link ContainerError} with a `code`.
  *
  * @example
  * ```ts
@@ -24,7 +24,7 @@ export {
   Connection,
   type Container,
   ContainerError,
-  type ContainerErrorKind,
+  type ContainerErrorCode,
   type ContainerEvent,
   type ContainerState,
   type ContainerStats,

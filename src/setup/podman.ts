@@ -7,7 +7,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import { Failure } from "../conmonctl/failure.ts";
+import { ContainerError } from "../containers/errors.ts";
 import { reasonOf, runBounded } from "../programs/bounded-run.ts";
 import { findProgram } from "../programs/find-program.ts";
 import type { Installation } from "../programs/installation.ts";
@@ -189,7 +189,7 @@ function removeStorage(directory: string): void {
   try {
     rmSync(directory, { recursive: true, force: true });
   } catch (error) {
-    throw new Failure(`cannot remove ${directory}: ${(error as Error).message}`, {
+    throw new ContainerError("failed", `cannot remove ${directory}: ${(error as Error).message}`, {
       hint: "a container may still be there: see `podman ps -a` with --root of that directory",
       cause: error,
     });

@@ -69,7 +69,7 @@ describe("the library", { skip }, () => {
     const aborted = AbortSignal.abort();
     const never = library.run({ state, command: ["sleep", "100"], name: "never", signal: aborted });
     await assert.rejects(never, { name: "AbortError" });
-    assert.throws(() => library.inspect("never", { state }), { kind: "not-found" });
+    assert.throws(() => library.inspect("never", { state }), { code: "not-found" });
   });
 
   it("starts processes, stops and removes", async (t) => {
@@ -79,7 +79,7 @@ describe("the library", { skip }, () => {
     let output = "";
     for await (const { data } of session.connection) output += data;
     assert.deepEqual([output, await session.wait()], ["in\n", 4]);
-    await assert.rejects(library.remove("base", { state }), { kind: "conflict" });
+    await assert.rejects(library.remove("base", { state }), { code: "conflict" });
     assert.equal(await library.stop("base", { state, seconds: 0 }), 137);
     await library.remove("base", { state });
     assert.deepEqual(
