@@ -46,6 +46,7 @@ const STATUS_OF: Readonly<Record<ContainerErrorCode, number>> = {
   "not-started": EXIT.notStarted,
   "not-executable": EXIT.notExecutable,
   "command-not-found": EXIT.commandNotFound,
+  damaged: EXIT.failed,
   failed: EXIT.failed,
 };
 

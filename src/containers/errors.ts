@@ -5,6 +5,7 @@
  * - `invalid`: what was asked for makes no sense
  * - `not-started`: monitor or runtime could not start it
  * - `not-executable`, `command-not-found`: its command is to blame for that
+ * - `damaged`: a log that cannot be read any further
  * - `failed`: anything else
  */
 export type ContainerErrorCode =
@@ -14,6 +15,7 @@ export type ContainerErrorCode =
   | "not-started"
   | "not-executable"
   | "command-not-found"
+  | "damaged"
   | "failed";
 
 /**
