@@ -1,12 +1,9 @@
 /** What programs import, with a real runtime. */
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { rmSync, writeFileSync } from "node:fs";
 import { describe, it, type TestContext } from "node:test";
 import * as library from "../../src/library/mod.ts";
-import { programPath, projectRoot, unlessRootWith } from "../support/programs.ts";
+import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
 import { inTime } from "../support/waiting.ts";
 
@@ -233,69 +230,3 @@ async function textFrom(connection: library.Connection): Promise<string> {
   for await (const { data } of connection) text += data;
   return text;
 }
-
-describe("the package", { skip }, () => {
-  for (const [example, expected] of [
-    [
-      "run-job.mjs",
-      /^(stdout: working\nstderr: done|stderr: done\nstdout: working)\n\S+ ended with 3\n$/,
-    ],
-    [
-      "supervise.mjs",
-      /^stdout: ready\nit says: ready\nthe question ended with 0\nthe service ended with 0\ncreate \nstart \nexec \nstop \nexit 0\n$/,
-    ],
-  ] as const) {
-    it(`has an example that works: ${example}`, async (t) => {
-      const { scratch, state } = prepare(t);
-      const program = join(projectRoot, "examples/library", example);
-      const child = spawn(process.execPath, [program], {
-        env: {
-          PATH: programPath,
-          TMPDIR: scratch.temporary,
-          CONMON_TS_TEST: scratch.id,
-          CONMON_TS_STATE: state,
-          CONMOND_SOCKET: "",
-        },
-        stdio: ["ignore", "pipe", "inherit"],
-      });
-      let output = "";
-      child.stdout.setEncoding("utf8").on("data", (text) => {
-        output += text;
-      });
-      const [status] = await inTime(once(child, "close"), () => `the end of ${example}: ${output}`);
-      assert.match(output, expected);
-      assert.equal(status, 0);
-    });
-  }
-
-  it("has types that a program in TypeScript is checked with", (t) => {
-    const { scratch } = prepare(t);
-    // Not below the root of anything that is looked at for links.
-    const directory = scratch.folder("rootfs");
-    mkdirSync(join(directory, "node_modules"));
-    symlinkSync(projectRoot, join(directory, "node_modules/conmon-ts"));
-    writeFileSync(join(directory, "package.json"), '{"type":"module"}');
-    const program = `
-      import { readLogs, run, type Container } from "conmon-ts";
-      const container = await run({ command: ["true"] });
-      const status: number | null | undefined = await container.wait();
-      for await (const { timestamp } of readLogs(container.id)) console.log(timestamp.length, status);
-      export const state: Container["state"] = "running";
-      // @ts-expect-error
-      await run({ command: 1 });
-    `;
-    writeFileSync(join(directory, "program.ts"), program);
-    const types = ["--types", "node", "--typeRoots", join(projectRoot, "node_modules/@types")];
-    const options = [
-      "--noEmit",
-      "--strict",
-      "--module",
-      "nodenext",
-      "--target",
-      "es2022",
-      ...types,
-    ];
-    const tsc = join(projectRoot, "node_modules/typescript/bin/tsc");
-    execFileSync(process.execPath, [tsc, ...options, "program.ts"], { cwd: directory });
-  });
-});
