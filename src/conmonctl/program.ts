@@ -57,13 +57,33 @@ export function makeProgram(): Command {
     .description("Supervises containers by hand, with the monitor that Podman and CRI-O can use.")
     .version(build.version)
     .enablePositionalOptions()
-    .showHelpAfterError("(conmonctl --help says what there is)")
-    .configureOutput({
-      outputError: (text, write) => write(text.replace(/^error: /, "conmonctl: ")),
-    })
     .exitOverride();
   for (const register of registrations) register(program);
+  for (const command of withDescendants(program)) {
+    command.configureOutput({
+      outputError: (text, write) => write(usageError(text, command)),
+    });
+  }
   return program;
+}
+
+function withDescendants(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withDescendants)];
+}
+
+/** What commander says, in the form of all our errors: a line, and a line with a hint. */
+function usageError(text: string, command: Command): string {
+  const [message = "", guess = ""] = text.replace(/^error: /, "").split("\n");
+  const meant = /^\(Did you mean (.*)\?\)$/.exec(guess)?.[1];
+  const hint =
+    meant === undefined ? `${nameOf(command)} --help says what there is` : `did you mean ${meant}?`;
+  return `conmonctl: ${message}\nhint: ${hint}\n`;
+}
+
+/** With the commands that it belongs to: `conmonctl daemon stop`. */
+function nameOf(command: Command): string {
+  const { parent } = command;
+  return parent === null ? command.name() : `${nameOf(parent)} ${command.name()}`;
 }
 
 /** Runs conmonctl; `argv` begins with the interpreter and the script. Returns the exit status. */

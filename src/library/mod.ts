@@ -44,8 +44,20 @@ export {
   type TerminalSize,
   type Usage,
 } from "../containers/mod.ts";
+export type {
+  RestartOutcome,
+  SocketOption,
+  StartOptions,
+  StartOutcome,
+  StopOutcome,
+} from "../daemon/shared.ts";
+export type { DaemonStatus } from "../daemon/status.ts";
+export type { CheckResult, CheckStatus, Diagnosis } from "../doctor/mod.ts";
 export { LogFault, type LogFaultKind, type LogLine } from "../logging/read/mod.ts";
 export type { SessionCounters } from "../session/journal-counters.ts";
+export type { SetupOutcome } from "../setup/apply.ts";
+export type { CrioChoices } from "../setup/crio.ts";
+export type { PodmanChoices } from "../setup/podman.ts";
 export type { WallClock } from "../sys/mod.ts";
 export {
   attach,
@@ -64,6 +76,16 @@ export {
   stop,
   wait,
 } from "./containers.ts";
+export {
+  daemonStatus,
+  doctor,
+  restartDaemon,
+  type SetupOptions,
+  setupCrio,
+  setupPodman,
+  startDaemon,
+  stopDaemon,
+} from "./machine.ts";
 export {
   type EventOptions,
   events,

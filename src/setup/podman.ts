@@ -32,11 +32,14 @@ const CLEANUP_MS = 5000;
 
 const FILE_NAME = "50-conmon-ts.conf";
 
+/** What the user can choose for Podman. */
+export interface PodmanChoices extends SetupChoices {
+  /** The OCI runtime of the container that is started to try it. Default: Podman's. */
+  readonly runtime?: string;
+}
+
 /** For Podman as root, or as the user who asks. */
-export function podmanEngine(
-  choices: SetupChoices & { readonly runtime?: string },
-  installation: Installation,
-): Engine {
+export function podmanEngine(choices: PodmanChoices, installation: Installation): Engine {
   const conmon = chosenConmon(choices, installation);
   const dropIn: DropIn = {
     path: withPrefix(choices, join(configurationDirectory(), "containers.conf.d", FILE_NAME)),

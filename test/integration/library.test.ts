@@ -1,6 +1,6 @@
 /** What programs import, with a real runtime. */
 import assert from "node:assert/strict";
-import { rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describe, it, type TestContext } from "node:test";
 import * as library from "../../src/library/mod.ts";
 import { unlessRootWith } from "../support/programs.ts";
@@ -219,6 +219,45 @@ describe("the library, in detail", { skip }, () => {
     const inFile = { state: scratch.path("file", "state") };
     assert.deepEqual(library.list({ state: scratch.path("nowhere") }).filter(isOwn), []);
     await assert.rejects(library.run({ ...job, ...inFile }), { code: "failed" });
+  });
+});
+
+describe("the library, of the machine", { skip }, () => {
+  it("starts, replaces and ends the shared conmond", async (t) => {
+    const { scratch } = prepare(t);
+    // Others must not be able to put a socket there.
+    mkdirSync(scratch.path("run"), { mode: 0o700 });
+    const options = { socket: scratch.path("run/sock"), log: scratch.path("log") };
+    // Whatever happens, it does not outlive the test.
+    scratch.atEnd(async () => void (await library.stopDaemon(options)));
+    assert.equal((await library.daemonStatus(options)).state, "stopped");
+    const first = await library.startDaemon({ ...options, idleExit: 100, logLevel: "debug" });
+    assert.equal(first.started, true);
+    assert.deepEqual((await library.startDaemon(options)).started, false);
+    const second = await library.restartDaemon(options);
+    assert.deepEqual([second.replaced, second.replacedPid], [true, first.pid]);
+    const { state, pid, commandLine } = await library.daemonStatus(options);
+    assert.deepEqual([state, pid], ["running", second.pid]);
+    assert.match(commandLine?.join(" ") ?? "", /--log-level debug --idle-exit 100/);
+    assert.equal((await library.stopDaemon(options)).stopped, true);
+    assert.equal((await library.stopDaemon(options)).stopped, false);
+    const wrong = library.startDaemon({ ...options, logLevel: "loud" });
+    await assert.rejects(wrong, { code: "failed", hint: `its log is ${options.log}` });
+  });
+
+  it("looks at what is there, and shows what it would set up", async (t) => {
+    const { scratch } = prepare(t);
+    const { status, checks } = await library.doctor({ checks: ["node"] });
+    assert.deepEqual([...new Set(checks.map(({ check }) => check))], ["node"]);
+    assert.notEqual(status, "fail");
+    await assert.rejects(library.doctor({ checks: ["luck"] }), { code: "invalid" });
+    const rootPrefix = scratch.folder("system");
+    const shown = await library.setupCrio({ rootPrefix, monitorCgroup: "pod" });
+    assert.deepEqual([shown.action, shown.applied], ["write", false]);
+    const written = await library.setupCrio({ rootPrefix, action: "write" });
+    assert.equal(readFileSync(written.path, "utf8"), written.content);
+    assert.equal((await library.setupCrio({ rootPrefix, action: "remove" })).applied, true);
+    await assert.rejects(library.setupPodman({ conmond: "sometimes" }), { code: "invalid" });
   });
 });
 

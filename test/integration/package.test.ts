@@ -56,7 +56,9 @@ describe("the package", { skip: unlessRootWith("runc", "npm") }, () => {
 
   it("prints nothing, ends no process, and heeds no arguments and signals of its own", () => {
     const text = readFileSync(join(project, "node_modules/conmon-ts/dist/library.mjs"), "utf8");
-    const found = text.match(/\bconsole\.|\bprocess\.(argv|exit|on|once|std)\w*|\bcommander\b/g);
+    // What the doctor has another process do.
+    const ours = text.replace(/"process\.stdout\.write\([^"]*"/, "");
+    const found = ours.match(/\bconsole\.|\bprocess\.(argv|exit|on|once|std)\w*|\bcommander\b/g);
     assert.equal(found, null);
   });
 
