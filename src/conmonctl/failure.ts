@@ -18,6 +18,17 @@ export const EXIT = {
   commandNotFound: 127,
 } as const;
 
+/** The same for people. */
+export const EXIT_MEANINGS: readonly (readonly [status: number, meaning: string])[] = [
+  [EXIT.ok, "all is well"],
+  [EXIT.failed, "the command was understood and could not be carried out"],
+  [EXIT.usage, "the command line makes no sense"],
+  [EXIT.notFound, "there is no such container, or no conmond"],
+  [EXIT.notStarted, "the container, its monitor or its runtime could not be started"],
+  [EXIT.notExecutable, "the container's command cannot be executed"],
+  [EXIT.commandNotFound, "the container's command does not exist"],
+];
+
 /** An error whose message is for the user: one line that names what was tried, on what and why it failed. */
 export class Failure extends Error {
   readonly status: number;

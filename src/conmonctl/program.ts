@@ -21,7 +21,8 @@ import { registerSetup } from "./commands/setup.ts";
 import { registerStats } from "./commands/stats.ts";
 import { registerStop } from "./commands/stop.ts";
 import { registerWait } from "./commands/wait.ts";
-import { EXIT, report } from "./failure.ts";
+import { EXIT, EXIT_MEANINGS, report } from "./failure.ts";
+import { JSON_OUTPUT, jsonHelp } from "./json-output.ts";
 
 /** Adds one or several sub-commands to the program. Each file in `commands/` exports one. */
 export type Registration = (program: Command) => void;
@@ -57,14 +58,22 @@ export function makeProgram(): Command {
     .description("Supervises containers by hand, with the monitor that Podman and CRI-O can use.")
     .version(build.version)
     .enablePositionalOptions()
-    .exitOverride();
+    .exitOverride()
+    .addHelpText("after", exitStatusHelp());
   for (const register of registrations) register(program);
   for (const command of withDescendants(program)) {
+    const json = JSON_OUTPUT[nameOf(command).replace(/^conmonctl /, "")];
+    if (json !== undefined) command.addHelpText("after", jsonHelp(json));
     command.configureOutput({
       outputError: (text, write) => write(usageError(text, command)),
     });
   }
   return program;
+}
+
+function exitStatusHelp(): string {
+  const rows = EXIT_MEANINGS.map(([status, text]) => `  ${String(status).padEnd(3)}  ${text}`);
+  return `\nExit status: commands that wait for a container, or a process in it, end with its own.\n${rows.join("\n")}`;
 }
 
 function withDescendants(command: Command): Command[] {
