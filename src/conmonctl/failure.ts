@@ -50,7 +50,8 @@ export class Failure extends Error {
   }
 }
 
-const STATUS_OF: Readonly<Record<ContainerErrorCode, number>> = {
+/** What conmonctl ends with after an error of the library. */
+export const STATUS_OF: Readonly<Record<ContainerErrorCode, number>> = {
   "not-found": EXIT.notFound,
   conflict: EXIT.failed,
   invalid: EXIT.usage,
