@@ -1,5 +1,5 @@
 /** What ends conmonctl with a message for the user. */
-import { ContainerError, type ContainerErrorKind } from "../containers/errors.ts";
+import { ContainerError, type ContainerErrorCode } from "../containers/errors.ts";
 
 /** Exit statuses of conmonctl itself; a container's own is passed on where there is one. */
 export const EXIT = {
@@ -17,6 +17,17 @@ export const EXIT = {
   /** The container's command does not exist. */
   commandNotFound: 127,
 } as const;
+
+/** The same for people. */
+export const EXIT_MEANINGS: readonly (readonly [status: number, meaning: string])[] = [
+  [EXIT.ok, "all is well"],
+  [EXIT.failed, "the command was understood and could not be carried out"],
+  [EXIT.usage, "the command line makes no sense"],
+  [EXIT.notFound, "there is no such container, or no conmond"],
+  [EXIT.notStarted, "the container, its monitor or its runtime could not be started"],
+  [EXIT.notExecutable, "the container's command cannot be executed"],
+  [EXIT.commandNotFound, "the container's command does not exist"],
+];
 
 /** An error whose message is for the user: one line that names what was tried, on what and why it failed. */
 export class Failure extends Error {
@@ -39,13 +50,15 @@ export class Failure extends Error {
   }
 }
 
-const STATUS_OF_KIND: Readonly<Record<ContainerErrorKind, number>> = {
+/** What conmonctl ends with after an error of the library. */
+export const STATUS_OF: Readonly<Record<ContainerErrorCode, number>> = {
   "not-found": EXIT.notFound,
   conflict: EXIT.failed,
   invalid: EXIT.usage,
   "not-started": EXIT.notStarted,
   "not-executable": EXIT.notExecutable,
   "command-not-found": EXIT.commandNotFound,
+  damaged: EXIT.failed,
   failed: EXIT.failed,
 };
 
@@ -58,6 +71,6 @@ export function report(error: unknown): number {
   if (process.env.CONMONCTL_DEBUG && error instanceof Error) {
     process.stderr.write(`${error.stack}\n`);
   }
-  if (error instanceof ContainerError) return STATUS_OF_KIND[error.kind];
+  if (error instanceof ContainerError) return STATUS_OF[error.code];
   return error instanceof Failure ? error.status : EXIT.failed;
 }

@@ -1,23 +1,7 @@
-/** How results look: tables for people, JSON for programs, colours only for terminals. */
+/** How results look: tables for people, JSON for programs. */
+import { type Colour, type Paint, paintFor } from "./paint.ts";
 
-type Colour = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
-
-const CODES: Readonly<Record<Colour, number>> = {
-  bold: 1,
-  dim: 2,
-  red: 31,
-  green: 32,
-  yellow: 33,
-  cyan: 36,
-};
-
-/** A text in a colour, if stdout shows colours and nobody minds (https://no-color.org). */
-export function paint(colour: Colour, text: string): string {
-  if (!process.stdout.isTTY || process.env.NO_COLOR) return text;
-  return `\x1b[${CODES[colour]}m${text}\x1b[0m`;
-}
-
-/** Prints one JSON document. */
+/** Prints one JSON document, indented for those who look at it. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
@@ -37,7 +21,11 @@ export interface Column<T> {
 }
 
 /** A table with its titles, a line each; a last newline is not part of it. */
-export function formatTable<T>(columns: readonly Column<T>[], rows: readonly T[]): string {
+export function formatTable<T>(
+  columns: readonly Column<T>[],
+  rows: readonly T[],
+  paint: Paint = paintFor(process.stdout),
+): string {
   const cells = rows.map((row) => columns.map(({ value }) => printable(value(row))));
   const widths = columns.map(({ title }, index) =>
     Math.max(title.length, ...cells.map((line) => line[index]?.length ?? 0)),
@@ -53,11 +41,11 @@ export function formatTable<T>(columns: readonly Column<T>[], rows: readonly T[]
       .map(({ colour }, index) => {
         const text = pad(cells[line]?.[index] ?? "", index);
         const name = colour?.(row);
-        return name === undefined ? text : paint(name, text);
+        return name === undefined ? text : paint[name](text);
       })
       .join("  "),
   );
-  return [paint("bold", head), ...body].join("\n");
+  return [paint.bold(head), ...body].join("\n");
 }
 
 /** Names and commands come from elsewhere: they must not steer the terminal. */

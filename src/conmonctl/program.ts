@@ -21,7 +21,8 @@ import { registerSetup } from "./commands/setup.ts";
 import { registerStats } from "./commands/stats.ts";
 import { registerStop } from "./commands/stop.ts";
 import { registerWait } from "./commands/wait.ts";
-import { EXIT, report } from "./failure.ts";
+import { EXIT, EXIT_MEANINGS, report } from "./failure.ts";
+import { JSON_OUTPUT, jsonHelp } from "./json-output.ts";
 
 /** Adds one or several sub-commands to the program. Each file in `commands/` exports one. */
 export type Registration = (program: Command) => void;
@@ -57,13 +58,41 @@ export function makeProgram(): Command {
     .description("Supervises containers by hand, with the monitor that Podman and CRI-O can use.")
     .version(build.version)
     .enablePositionalOptions()
-    .showHelpAfterError("(conmonctl --help says what there is)")
-    .configureOutput({
-      outputError: (text, write) => write(text.replace(/^error: /, "conmonctl: ")),
-    })
-    .exitOverride();
+    .exitOverride()
+    .addHelpText("after", exitStatusHelp());
   for (const register of registrations) register(program);
+  for (const command of withDescendants(program)) {
+    const json = JSON_OUTPUT[nameOf(command).replace(/^conmonctl /, "")];
+    if (json !== undefined) command.addHelpText("after", jsonHelp(json));
+    command.configureOutput({
+      outputError: (text, write) => write(usageError(text, command)),
+    });
+  }
   return program;
+}
+
+function exitStatusHelp(): string {
+  const rows = EXIT_MEANINGS.map(([status, text]) => `  ${String(status).padEnd(3)}  ${text}`);
+  return `\nExit status: commands that wait for a container, or a process in it, end with its own.\n${rows.join("\n")}`;
+}
+
+function withDescendants(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withDescendants)];
+}
+
+/** What commander says, in the form of all our errors: a line, and a line with a hint. */
+function usageError(text: string, command: Command): string {
+  const [message = "", guess = ""] = text.replace(/^error: /, "").split("\n");
+  const meant = /^\(Did you mean (.*)\?\)$/.exec(guess)?.[1];
+  const hint =
+    meant === undefined ? `${nameOf(command)} --help says what there is` : `did you mean ${meant}?`;
+  return `conmonctl: ${message}\nhint: ${hint}\n`;
+}
+
+/** With the commands that it belongs to: `conmonctl daemon stop`. */
+function nameOf(command: Command): string {
+  const { parent } = command;
+  return parent === null ? command.name() : `${nameOf(parent)} ${command.name()}`;
 }
 
 /** Runs conmonctl; `argv` begins with the interpreter and the script. Returns the exit status. */

@@ -8,10 +8,11 @@ import type { State } from "./state.ts";
 /**
  * Connects to a container.
  *
+ * @param signal closes the connection
  * @returns its output from now on, and its input; to be closed
  * @throws ContainerError if it does not run
  */
-export function attachTo(state: State, container: Container): Connection {
+export function attachTo(state: State, container: Container, signal?: AbortSignal): Connection {
   const { id, name, own } = container;
   if (container.state !== "running" && container.state !== "created") {
     throw new ContainerError("conflict", `cannot attach to ${name}: it is ${container.state}`, {
@@ -21,7 +22,8 @@ export function attachTo(state: State, container: Container): Connection {
   const tell = (type: "attach" | "detach"): void => {
     if (own) appendEvent(state, { type, id, name });
   };
-  const connection = Connection.open(container.bundle, () => tell("detach"));
+  const onDetach = (): void => tell("detach");
+  const connection = Connection.open(container.bundle, { onDetach, signal });
   tell("attach");
   return connection;
 }

@@ -19,9 +19,17 @@ export interface OutputChunk {
   readonly data: Buffer;
 }
 
+/** What {@link Connection.open} can be told. */
+export interface ConnectionOptions {
+  /** Called when it is closed before the container's end. */
+  readonly onDetach?: () => void;
+  /** Closes it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * A connection to a container: its output from now on, and its standard input. What is not read waits in the
- * monitor, which neither delays the container nor anybody else.
+ * monitor, which neither delays the container nor anybody else. At the container's end it closes itself.
  */
 export class Connection implements AsyncIterable<OutputChunk> {
   readonly #fd: number;
@@ -34,26 +42,30 @@ export class Connection implements AsyncIterable<OutputChunk> {
   #fault: Error | undefined;
   #input: Uint8Array = new Uint8Array(0);
   #onWritten: (() => void) | undefined;
-  readonly #onDetach: (() => void) | undefined;
+  /** All that was to be written so far has been taken. */
+  #written: Promise<void> = Promise.resolve();
+  readonly #options: ConnectionOptions;
+  readonly #onAbort = (): void => this.close();
 
-  private constructor(fd: number, onDetach: (() => void) | undefined) {
+  private constructor(fd: number, options: ConnectionOptions) {
     this.#fd = fd;
-    this.#onDetach = onDetach;
+    this.#options = options;
     this.#readiness = new sys.Readiness(fd, () => this.#onReady());
+    options.signal?.addEventListener("abort", this.#onAbort, { once: true });
     this.#watch();
   }
 
   /**
    * Connects to the socket `attach` in a bundle.
    *
-   * @param onDetach called when it is closed before the container's end
-   * @throws ContainerError if nobody listens there
+   * @throws ContainerError if nobody listens there; the signal's reason if it was aborted before
    */
-  static open(bundle: string, onDetach?: () => void): Connection {
+  static open(bundle: string, options: ConnectionOptions = {}): Connection {
+    options.signal?.throwIfAborted();
     const fd = sys.unixSocket("seqpacket");
     try {
       connect(fd, bundle);
-      return new Connection(fd, onDetach);
+      return new Connection(fd, options);
     } catch (cause) {
       sys.close(fd);
       throw new ContainerError("failed", `cannot attach to ${bundle}: ${reasonOf(cause)}`, {
@@ -62,7 +74,10 @@ export class Connection implements AsyncIterable<OutputChunk> {
     }
   }
 
-  /** Output as it comes, until the container's end or `close()`. To be iterated over once. */
+  /**
+   * Output as it comes, until the container's end or `close()`. For one loop at a time; to leave it does not
+   * detach, and another loop goes on from there.
+   */
   async *[Symbol.asyncIterator](): AsyncGenerator<OutputChunk, void, undefined> {
     for (;;) {
       const chunk = this.#received.shift();
@@ -80,33 +95,49 @@ export class Connection implements AsyncIterable<OutputChunk> {
   }
 
   /**
-   * Sends input. Resolves when it has been taken, or when nobody takes it any more; to be awaited before
-   * the next.
+   * Sends input, after what was sent before. Whoever awaits it writes no faster than the container reads.
+   *
+   * @param data text becomes UTF-8; bytes must stay as they are until it has resolved
+   * @returns resolves when it has been taken, or when nobody takes it any more
    */
-  async write(data: Uint8Array): Promise<void> {
-    if (this.#ended || this.#closed || data.length === 0) return;
-    if (this.#onWritten !== undefined) throw new TypeError("a write is still under way");
-    this.#input = data;
-    await new Promise<void>((resolve) => {
-      this.#onWritten = resolve;
-      this.#send();
-    });
+  write(data: Uint8Array | string): Promise<void> {
+    const bytes = typeof data === "string" ? Buffer.from(data) : data;
+    this.#written = this.#written.then(() => this.#write(bytes));
+    return this.#written;
   }
 
-  /** There is no more input; output goes on. */
-  endInput(): void {
-    if (!this.#ended && !this.#closed) sys.shutdownWrite(this.#fd);
+  /** There is no more input after what was sent; output goes on. Resolves when that is so. */
+  endInput(): Promise<void> {
+    this.#written = this.#written.then(() => {
+      if (!this.#ended && !this.#closed) sys.shutdownWrite(this.#fd);
+    });
+    return this.#written;
   }
 
   /** Detaches. The container goes on. */
   close(): void {
     if (this.#closed) return;
-    this.#closed = true;
-    this.#readiness.close();
-    sys.close(this.#fd);
+    this.#release();
     this.#inputTaken();
     this.#wake?.();
-    if (!this.#ended) this.#onDetach?.();
+    if (!this.#ended) this.#options.onDetach?.();
+  }
+
+  /** Lets go of the descriptor; what was received stays. */
+  #release(): void {
+    this.#closed = true;
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#readiness.close();
+    sys.close(this.#fd);
+  }
+
+  async #write(data: Uint8Array): Promise<void> {
+    if (this.#ended || this.#closed || data.length === 0) return;
+    this.#input = data;
+    await new Promise<void>((resolve) => {
+      this.#onWritten = resolve;
+      this.#send();
+    });
   }
 
   #onReady(): void {
@@ -173,6 +204,7 @@ export class Connection implements AsyncIterable<OutputChunk> {
   #end(): void {
     this.#ended = true;
     this.#inputTaken();
+    if (!this.#closed) this.#release();
   }
 }
 

@@ -2,6 +2,7 @@
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setWindowSize } from "../sys/mod.ts";
+import type { Container } from "./container.ts";
 import { ContainerError, isCode, reasonOf } from "./errors.ts";
 
 /** The size of a terminal in characters, each 0 to 1000. */
@@ -12,7 +13,22 @@ export interface TerminalSize {
 
 const SIZE_MAX = 1000;
 
-/** Has the monitor set the size of the terminal of the container with that bundle. */
+/**
+ * Sets the size of a container's terminal.
+ *
+ * @throws ContainerError if it has none, or does not run
+ */
+export function resizeContainer(container: Container, size: TerminalSize): void {
+  const { name, bundle, terminal } = container;
+  if (!terminal) {
+    throw new ContainerError("conflict", `container ${name} has no terminal`, {
+      hint: "conmonctl run -t gives it one",
+    });
+  }
+  resizeTerminal(bundle, size);
+}
+
+/** Has the monitor set the size of the terminal of the container, or process, with that bundle. */
 export function resizeTerminal(bundle: string, { rows, columns }: TerminalSize): void {
   for (const size of [rows, columns]) {
     if (Number.isInteger(size) && size >= 0 && size <= SIZE_MAX) continue;

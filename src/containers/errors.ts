@@ -5,31 +5,36 @@
  * - `invalid`: what was asked for makes no sense
  * - `not-started`: monitor or runtime could not start it
  * - `not-executable`, `command-not-found`: its command is to blame for that
+ * - `damaged`: a log that cannot be read any further
  * - `failed`: anything else
  */
-export type ContainerErrorKind =
+export type ContainerErrorCode =
   | "not-found"
   | "conflict"
   | "invalid"
   | "not-started"
   | "not-executable"
   | "command-not-found"
+  | "damaged"
   | "failed";
 
-/** What all functions of this folder throw: one line that says what was tried, on what, and why it failed. */
+/**
+ * What is thrown for everything that can go wrong while containers, or the programs that look after them, are
+ * dealt with: one line that says what was tried, on what, and why it failed.
+ */
 export class ContainerError extends Error {
-  readonly kind: ContainerErrorKind;
+  readonly code: ContainerErrorCode;
   /** What can be done about it, if we know. */
   readonly hint: string | undefined;
 
   constructor(
-    kind: ContainerErrorKind,
+    code: ContainerErrorCode,
     message: string,
     options: { readonly hint?: string | undefined; readonly cause?: unknown } = {},
   ) {
     super(message, { cause: options.cause });
     this.name = "ContainerError";
-    this.kind = kind;
+    this.code = code;
     this.hint = options.hint;
   }
 }

@@ -12,11 +12,15 @@ import { newId } from "./names.ts";
 import type { ProcessOptions } from "./options.ts";
 import { startFailure } from "./runtime.ts";
 import type { State } from "./state.ts";
+import { signalNumber } from "./stop.ts";
+import { unlessAborted } from "./times.ts";
 
 export interface ExecOptions extends ProcessOptions {
   readonly command: readonly string[];
   /** It reads what is written to the connection. Default: false. */
   readonly stdin?: boolean;
+  /** Gives up as long as the process has not been started; one that is just being started is killed. */
+  readonly signal?: AbortSignal;
 }
 
 /** A process that was started in a container. */
@@ -27,6 +31,7 @@ export class ExecSession {
   readonly pid: number;
   readonly #monitor: Monitor;
   readonly #directory: string;
+  #status: Promise<number> | undefined;
 
   constructor(connection: Connection, pid: number, monitor: Monitor, directory: string) {
     this.connection = connection;
@@ -35,8 +40,19 @@ export class ExecSession {
     this.#directory = directory;
   }
 
-  /** Waits for its end; to be called once. Returns its exit status. */
-  async wait(): Promise<number> {
+  /**
+   * Waits for its end, and closes the connection then.
+   *
+   * @param options.signal gives up waiting
+   * @returns its exit status
+   * @throws ContainerError if nobody knows it; the signal's reason if it was aborted
+   */
+  async wait({ signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
+    this.#status ??= this.#waitForEnd();
+    return await unlessAborted(this.#status, signal);
+  }
+
+  async #waitForEnd(): Promise<number> {
     const report = await this.#monitor.nextReport();
     await this.#monitor.ended();
     this.close();
@@ -52,10 +68,14 @@ export class ExecSession {
     resizeTerminal(this.#directory, size);
   }
 
-  /** Sends it a signal; it is no error if it has ended. */
-  kill(signal: number): void {
+  /**
+   * Sends it a signal; it is no error if it has ended.
+   *
+   * @param signal a name, with or without SIG, or a number. Default: KILL
+   */
+  kill(signal: string | number = "KILL"): void {
     try {
-      process.kill(this.pid, signal);
+      process.kill(this.pid, signalNumber(String(signal)));
     } catch (error) {
       if (!isCode(error, "ESRCH")) throw error;
     }
@@ -72,7 +92,7 @@ export class ExecSession {
 /**
  * Starts a process in a container that runs.
  *
- * @throws ContainerError
+ * @throws ContainerError; the signal's reason if it was aborted
  */
 export async function execIn(
   state: State,
@@ -85,6 +105,7 @@ export async function execIn(
       `container ${container.name} is ${container.state}, not running`,
     );
   }
+  options.signal?.throwIfAborted();
   state.make();
   const session = newId();
   // Short, since a terminal's and a client's sockets are in there.
@@ -96,16 +117,24 @@ export async function execIn(
     const what = `cannot run ${options.command[0]} in ${container.name}`;
     monitor = new Monitor(what, monitorArguments(container, session, directory, options), true);
     await monitor.attachable();
+    options.signal?.throwIfAborted();
     const connection = Connection.open(directory);
     if (options.size !== undefined && options.terminal) resizeTerminal(directory, options.size);
     monitor.proceed();
     const pid = await pidOf(monitor, what, connection);
+    const started = new ExecSession(connection, pid, monitor, directory);
+    if (options.signal?.aborted) {
+      started.kill();
+      started.close();
+      throw options.signal.reason;
+    }
     const { id, name } = container;
     if (container.own) appendEvent(state, { type: "exec", id, name, command: options.command });
-    return new ExecSession(connection, pid, monitor, directory);
+    return started;
   } catch (error) {
-    monitor?.release();
+    // In this order: a start pipe that is closed means go, and then there must be nothing to run.
     rmSync(directory, { recursive: true, force: true });
+    monitor?.release();
     throw error;
   }
 }

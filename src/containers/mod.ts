@@ -5,25 +5,27 @@
  * @module
  */
 export { attachTo } from "./attach.ts";
-export { readConfiguration } from "./configuration.ts";
 export { Connection, type OutputChunk } from "./connection.ts";
 export { type Container, type ContainerState, isOver } from "./container.ts";
-export { reopenLogs, resizeTerminal, type TerminalSize } from "./control.ts";
-export { ContainerError, type ContainerErrorKind } from "./errors.ts";
+export { reopenLogs, resizeContainer, resizeTerminal, type TerminalSize } from "./control.ts";
+export { ContainerError, type ContainerErrorCode } from "./errors.ts";
 export { type ContainerEvent, EVENT_TYPES, type EventType } from "./event-log.ts";
 export { type EventOptions, readEvents } from "./events.ts";
 export { type ExecOptions, ExecSession, execIn } from "./exec.ts";
 export { afterExit } from "./exited.ts";
 export { editDistance, findContainer, listContainers } from "./find.ts";
+export { type ContainerDetails, inspectContainer } from "./inspect.ts";
 export { logFileOf } from "./logs.ts";
+export type { OciConfig } from "./oci.ts";
 export type { MountOption, ProcessOptions, RestartPolicy, RunOptions } from "./options.ts";
 export { findRuntime } from "./programs.ts";
-export { attachToNextRun, currentRun, wantEnd } from "./reattach.ts";
+export { attachToNextRun, attachToRuns, currentRun, wantEnd } from "./reattach.ts";
 export { pruneContainers, removeContainer } from "./remove.ts";
-export { run, type StartedContainer } from "./run.ts";
+export { type AttachedContainer, create, run, type StartedContainer, startCreated } from "./run.ts";
 export type { Owner } from "./shims.ts";
-export { STATE_VARIABLE, State } from "./state.ts";
+export { STATE_VARIABLE, State, stateDirectory } from "./state.ts";
 export { type ContainerStats, watchStats } from "./stats.ts";
 export { STOP_TIMEOUT, signalContainer, signalNumber, stopContainer } from "./stop.ts";
+export { unlessAborted } from "./times.ts";
 export { readUsage, type Usage } from "./usage.ts";
-export { wait, waitForEnd } from "./wait.ts";
+export { waitForEnd } from "./wait.ts";

@@ -70,7 +70,9 @@ export interface RunOptions extends ProcessOptions {
   readonly remove?: boolean;
   /** Default: no. */
   readonly restart?: RestartPolicy;
-  /** The state directory. */
+  /** Connect to it before it begins, so that not a byte is missed. Default: false. */
+  readonly attach?: boolean;
+  /** The state directory. Default: `$CONMON_TS_STATE`, else that of the user or of root. */
   readonly state?: string;
   /** Gives up, and takes away what has been made, as long as the container has not been started. */
   readonly signal?: AbortSignal;

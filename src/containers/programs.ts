@@ -1,26 +1,29 @@
-/** Where the programs are that containers need: our own, and OCI runtimes. */
-import { accessSync, constants, existsSync, statSync } from "node:fs";
-import { delimiter, isAbsolute, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+/** The programs that containers need: our own, and OCI runtimes. */
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { findProgram, isExecutableFile } from "../programs/find-program.ts";
+import { type Installation, ownInstallation } from "../programs/installation.ts";
 import { ContainerError } from "./errors.ts";
-
-/**
- * From the sources (`src/containers`), from a bundle (`dist`), and from one that is installed
- * (`lib/conmon-ts`) to the directory that has `bin` in it.
- */
-const ROOTS = ["../..", ".."].map((steps) => fileURLToPath(new URL(steps, import.meta.url)));
 
 /** In the order in which they are looked for. */
 const KNOWN_RUNTIMES = ["runc", "crun"];
 
-/** The monitor that belongs to this library. */
+/**
+ * The monitor that belongs to this program.
+ *
+ * @throws ContainerError if it is missing
+ */
 export function monitorProgram(): string {
-  return ownProgram(["bin/conmon"], "conmon");
+  return ownProgram("conmon");
 }
 
-/** The bundled command line, which the monitor runs when a container has ended. */
+/**
+ * The bundled command line, which the monitor runs when a container has ended.
+ *
+ * @throws ContainerError if it is missing
+ */
 export function commandLineProgram(): string {
-  return ownProgram(["dist/conmonctl.cjs", "lib/conmon-ts/conmonctl.cjs"], "conmonctl.cjs");
+  return ownProgram("conmonctl");
 }
 
 /**
@@ -31,42 +34,25 @@ export function commandLineProgram(): string {
  * @throws ContainerError if there is none
  */
 export function findRuntime(wanted?: string): string {
-  if (wanted === "host") return ownProgram(["bin/conmon-host-runtime"], "conmon-host-runtime");
+  if (wanted === "host") return ownProgram("hostRuntime");
   if (wanted === undefined) {
-    const found = KNOWN_RUNTIMES.map(findProgram).find((path) => path !== undefined);
+    const found = KNOWN_RUNTIMES.map((name) => findProgram(name)).find(
+      (path) => path !== undefined,
+    );
     if (found !== undefined) return found;
     throw new ContainerError("not-started", "no OCI runtime is installed: neither runc nor crun", {
       hint: "install runc, or use --runtime host, which isolates nothing",
     });
   }
   const path = wanted.includes("/") ? resolve(wanted) : findProgram(wanted);
-  if (path !== undefined && isExecutable(path)) return path;
+  if (path !== undefined && isExecutableFile(path)) return path;
   throw new ContainerError("not-started", `there is no executable runtime ${wanted}`, {
     hint: "give the name of an installed one, such as runc or crun, its path, or host",
   });
 }
 
-/** Where a program is, on PATH or where administrators' programs are, which a user's PATH may lack. */
-function findProgram(name: string): string | undefined {
-  const folders = (process.env.PATH ?? "").split(delimiter);
-  const all = [...folders, "/usr/local/sbin", "/usr/sbin", "/sbin"].filter(isAbsolute);
-  return all.map((folder) => join(folder, name)).find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false; // Not there or not ours to run: either way it is not the program looked for.
-  }
-}
-
-function ownProgram(places: readonly string[], name: string): string {
-  const paths = ROOTS.flatMap((root) => places.map((place) => join(root, place)));
-  const found = paths.find((path) => existsSync(path));
-  if (found !== undefined) return found;
-  throw new ContainerError("not-started", `${name} is missing (looked for ${paths.join(", ")})`, {
-    hint: "run `npm run build`",
-  });
+function ownProgram(part: keyof Installation): string {
+  const path = ownInstallation()[part];
+  if (existsSync(path)) return path;
+  throw new ContainerError("not-started", `${path} is missing`, { hint: "run `npm run build`" });
 }

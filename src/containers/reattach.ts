@@ -1,8 +1,9 @@
 /** Following a container through its restarts. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { attachTo } from "./attach.ts";
 import { Connection } from "./connection.ts";
-import { isOver } from "./container.ts";
+import { type Container, isOver } from "./container.ts";
 import { writeWhole } from "./files.ts";
 import { ownContainerById } from "./find.ts";
 import { readRuns } from "./runs.ts";
@@ -27,11 +28,40 @@ export async function attachToNextRun(
     const container = ownContainerById(state, id);
     if (container === undefined) return "over";
     const count = readRuns(paths)?.count ?? run;
-    if (count > run && existsSync(socket)) return connect(paths.bundle, count);
+    if (count > run && existsSync(socket)) return connect(paths.bundle, count, signal);
     return isOver(state, container) ? "over" : undefined;
   };
   const found = await watchFor([paths.directory, paths.bundle], look, signal);
   return found === "over" ? undefined : found;
+}
+
+/**
+ * A connection to each run of a container with a restart policy, the present one first. The next one comes when
+ * the connection before has ended, or was closed, and the container is started again; there is no other one after
+ * its end.
+ *
+ * @param signal ends it, and closes the connection
+ * @throws ContainerError if it does not run, or was not started by conmonctl
+ */
+export async function* attachToRuns(
+  state: State,
+  container: Container,
+  signal?: AbortSignal,
+): AsyncGenerator<Connection, void, undefined> {
+  const { id } = container;
+  let run = currentRun(state, id);
+  let connection: Connection | undefined = attachTo(state, container, signal);
+  try {
+    while (connection !== undefined) {
+      yield connection;
+      connection.close();
+      const next = await attachToNextRun(state, id, run, signal);
+      connection = next?.connection;
+      run = next?.run ?? run;
+    }
+  } finally {
+    connection?.close();
+  }
 }
 
 /** The number of a container's present run. */
@@ -46,9 +76,13 @@ export function wantEnd(state: State, id: string): void {
 }
 
 /** A socket of the run before may still be there; the next look finds the right one. */
-function connect(bundle: string, run: number): { connection: Connection; run: number } | undefined {
+function connect(
+  bundle: string,
+  run: number,
+  signal: AbortSignal | undefined,
+): { connection: Connection; run: number } | undefined {
   try {
-    return { connection: Connection.open(bundle), run };
+    return { connection: Connection.open(bundle, { signal }), run };
   } catch {
     return undefined;
   }

@@ -9,6 +9,7 @@ import { writeWhole } from "./files.ts";
 import { listContainers, ownContainerById } from "./find.ts";
 import { releaseName } from "./names.ts";
 import { type ContainerRecord, readRecord } from "./record.ts";
+import { readRuns } from "./runs.ts";
 import { deleteContainer } from "./runtime.ts";
 import { findShims } from "./shims.ts";
 import type { State } from "./state.ts";
@@ -21,13 +22,16 @@ const PATIENCE = 10_000;
  * Removes a container with all that belongs to it, its log too.
  *
  * @param force one that runs is killed
- * @throws ContainerError if it runs, or if it is not ours
+ * @param signal gives up waiting for its end; it is not removed then
+ * @throws ContainerError if it runs, or if it is not ours; the signal's reason if it was aborted
  */
 export async function removeContainer(
   state: State,
   container: Container,
   force = false,
+  signal?: AbortSignal,
 ): Promise<void> {
+  signal?.throwIfAborted();
   const record = readRecord(state, container.id);
   if (!container.own) throw notOurs(container, "rm");
   // Somebody else has just removed it.
@@ -38,10 +42,12 @@ export async function removeContainer(
       hint: `conmonctl stop ${container.name} ends it; rm --force kills it`,
     });
   }
-  writeWhole(state.container(record.id).stop, "");
-  // The exit command does so too, unless its monitor was killed.
-  if (!over || container.state === "lost") await deleteContainer(record, record.id);
-  await untilOver(state, record);
+  const paths = state.container(record.id);
+  writeWhole(paths.stop, "");
+  // The exit command has done so, unless its monitor was killed, or the container was never started.
+  const isSettled = over && container.state !== "lost" && readRuns(paths) !== undefined;
+  if (!isSettled) await deleteContainer(record, record.id);
+  await untilOver(state, record, signal);
   discardContainer(state, record);
 }
 
@@ -58,21 +64,35 @@ function notOurs({ name, owner }: Container, what: string): ContainerError {
   );
 }
 
-/** Removes all that have ended. Returns them. `onRemoved` is told of each. */
+/**
+ * Removes all that have ended.
+ *
+ * @param onRemoved is told of each
+ * @param signal ends it after the container that is being removed
+ * @returns those that were removed
+ * @throws ContainerError; the signal's reason if it was aborted
+ */
 export async function pruneContainers(
   state: State,
   onRemoved: (container: Container) => void = () => {},
+  signal?: AbortSignal,
 ): Promise<Container[]> {
   const removed: Container[] = [];
   for (const container of listContainers(state)) {
-    if (!container.own || !isOver(state, container)) continue;
-    await removeContainer(state, container);
+    if (!container.own || !hasEnded(state, container)) continue;
+    await removeContainer(state, container, false, signal);
     removed.push(container);
     onRemoved(container);
   }
   pruneSessions(state);
   pruneHalfRemoved(state);
   return removed;
+}
+
+/** Its exit command may still be at work, but will not start it again. */
+function hasEnded(state: State, container: Container): boolean {
+  if (isOver(state, container)) return true;
+  return container.state === "exited" && readRecord(state, container.id)?.restart.when === "no";
 }
 
 /** Takes a container's directory and name away. Only one of several that do so at a time tells of it. */
@@ -90,15 +110,21 @@ export function discardContainer(state: State, record: ContainerRecord): void {
   rmSync(aside, { recursive: true, force: true });
 }
 
-async function untilOver(state: State, record: ContainerRecord): Promise<void> {
+async function untilOver(
+  state: State,
+  record: ContainerRecord,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const { directory, exits } = state.container(record.id);
   const look = (): true | undefined => {
     const container = ownContainerById(state, record.id);
     const over = container === undefined || isOver(state, container);
     return over || undefined;
   };
-  const signal = AbortSignal.timeout(PATIENCE);
-  if ((await watchFor([directory, exits], look, signal)) !== undefined) return;
+  const late = AbortSignal.timeout(PATIENCE);
+  const enough = signal === undefined ? late : AbortSignal.any([late, signal]);
+  if ((await watchFor([directory, exits], look, enough)) !== undefined) return;
+  signal?.throwIfAborted();
   throw new ContainerError(
     "failed",
     `the monitor of ${record.name} did not end in ${PATIENCE} ms`,

@@ -3,7 +3,9 @@ import { mkdirSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
 import { makeBundle } from "./bundle.ts";
 import { Connection } from "./connection.ts";
+import type { Container } from "./container.ts";
 import { setFirstSize } from "./control.ts";
+import { ContainerError } from "./errors.ts";
 import { appendEvent } from "./event-log.ts";
 import { writeWhole } from "./files.ts";
 import { launchMonitor } from "./launch.ts";
@@ -12,13 +14,14 @@ import type { Monitor } from "./monitor.ts";
 import { claimName, newId, releaseName } from "./names.ts";
 import type { RunOptions } from "./options.ts";
 import { findRuntime } from "./programs.ts";
-import { type ContainerRecord, newRecord, writeRecord } from "./record.ts";
+import { type ContainerRecord, newRecord, readRecord, writeRecord } from "./record.ts";
 import { FIRST_RUN, writeRuns } from "./runs.ts";
 import { deleteContainer, startContainer } from "./runtime.ts";
 import { State } from "./state.ts";
+import { unlessAborted } from "./times.ts";
 import { waitForOwn } from "./wait.ts";
 
-/** A container that has been started. It does not matter to it whether this object lives. */
+/** A container that has been made. It does not matter to it whether this object lives. */
 export interface StartedContainer {
   readonly id: string;
   readonly name: string;
@@ -29,28 +32,73 @@ export interface StartedContainer {
   /**
    * Waits for its end, see {@link waitForOwn}.
    *
-   * @returns the exit status; undefined if the signal was aborted first, `null` if nobody knows it
+   * @param options.signal gives up waiting
+   * @returns the exit status, `null` if nobody knows it
+   * @throws the signal's reason if it was aborted
    */
-  wait(signal?: AbortSignal): Promise<number | null | undefined>;
+  wait(options?: { readonly signal?: AbortSignal }): Promise<number | null>;
+}
+
+/** One that was started with `attach`. */
+export interface AttachedContainer extends StartedContainer {
+  readonly connection: Connection;
 }
 
 /**
  * Starts a container: from a bundle, which is not written to, or a command.
  *
- * @throws ContainerError; then nothing is left of it
+ * @throws ContainerError; the signal's reason if it was aborted. Then nothing is left of it
  *
  * @example
  * ```ts
  * const container = await run({ command: ["sh", "-c", "echo hello; exit 3"], attach: true });
- * for await (const { stream, data } of container.connection ?? []) console.log(stream, String(data));
+ * for await (const { stream, data } of container.connection) console.log(stream, String(data));
  * console.log(await container.wait()); // 3
  * ```
  */
-export async function run(
-  options: RunOptions & { readonly attach?: boolean },
-): Promise<StartedContainer> {
+export function run(options: RunOptions & { readonly attach: true }): Promise<AttachedContainer>;
+export function run(options: RunOptions): Promise<StartedContainer>;
+export async function run(options: RunOptions): Promise<StartedContainer> {
+  return await make(options, begin);
+}
+
+/**
+ * Makes a container as {@link run} does, and does not start it: its process waits for {@link startCreated}.
+ *
+ * @throws ContainerError; the signal's reason if it was aborted. Then nothing is left of it
+ */
+export function create(options: RunOptions & { readonly attach: true }): Promise<AttachedContainer>;
+export function create(options: RunOptions): Promise<StartedContainer>;
+export async function create(options: RunOptions): Promise<StartedContainer> {
+  return await make(options, async () => {});
+}
+
+/**
+ * Starts a container that was made by {@link create}.
+ *
+ * @throws ContainerError if it was started before, or cannot be; in the latter case it is over
+ */
+export async function startCreated(state: State, container: Container): Promise<void> {
+  const { id, name, pid } = container;
+  const record = readRecord(state, id);
+  if (record === undefined || container.state !== "created" || pid === null) {
+    const why = record === undefined ? "it is not one of ours" : `it is ${container.state}`;
+    throw new ContainerError("conflict", `cannot start container ${name}: ${why}`);
+  }
+  try {
+    await begin(state, record, pid);
+  } catch (error) {
+    writeWhole(state.container(id).stop, "");
+    await deleteContainer(record, id);
+    throw error;
+  }
+}
+
+/** @param start what is done with it once it is made */
+async function make(options: RunOptions, start: typeof begin): Promise<StartedContainer> {
   const state = new State(options.state);
   state.make();
+  options.signal?.throwIfAborted();
   const record = prepare(state, options);
   let monitor: Monitor | undefined;
   try {
@@ -60,15 +108,15 @@ export async function run(
     options.signal?.throwIfAborted();
     const { bundle } = state.container(record.id);
     if (options.size !== undefined && record.terminal) setFirstSize(pid, bundle, options.size);
-    const detached = (): void => appendEvent(state, { type: "detach", ...idAndName(record) });
-    const connection = options.attach === true ? Connection.open(bundle, detached) : undefined;
+    const onDetach = (): void => appendEvent(state, { type: "detach", ...idAndName(record) });
+    const connection = options.attach === true ? Connection.open(bundle, { onDetach }) : undefined;
     try {
-      await begin(state, record, pid);
+      await start(state, record, pid);
     } catch (error) {
       connection?.close();
       throw error;
     }
-    return started(state, record, pid, connection);
+    return made(state, record, pid, connection);
   } catch (error) {
     await takeBack(state, record, monitor);
     throw error;
@@ -78,7 +126,7 @@ export async function run(
 }
 
 /** What the caller gets to see. */
-function started(
+function made(
   state: State,
   record: ContainerRecord,
   pid: number,
@@ -90,7 +138,8 @@ function started(
     name,
     pid,
     connection,
-    wait: async (signal) => await waitForOwn(state, id, signal),
+    wait: async ({ signal } = {}) =>
+      (await unlessAborted(waitForOwn(state, id, signal), signal)) ?? null,
   };
 }
 
@@ -139,7 +188,7 @@ function prepare(state: State, options: RunOptions): ContainerRecord {
   }
 }
 
-function monitorArguments(options: RunOptions & { readonly attach?: boolean }): string[] {
+function monitorArguments(options: RunOptions): string[] {
   const { timeout, stdin, attach } = options;
   // Whoever comes and goes must not end the input of a container that nobody was attached to at first.
   const open = stdin === true && attach !== true ? ["--leave-stdin-open"] : [];

@@ -1,6 +1,6 @@
 /** Calls of an OCI runtime. */
 import { spawn } from "node:child_process";
-import { ContainerError, type ContainerErrorKind } from "./errors.ts";
+import { ContainerError, type ContainerErrorCode } from "./errors.ts";
 
 /** Whose container it is that a runtime is to do something to. */
 export interface RuntimeCommand {
@@ -51,17 +51,17 @@ export async function deleteContainer(command: RuntimeCommand, id: string): Prom
 
 /** What a runtime said about a container that could not be started, as an error. */
 export function startFailure(what: string, said: string): ContainerError {
-  const kind = blame(said);
+  const code = blame(said);
   const hint =
-    kind === "command-not-found"
+    code === "command-not-found"
       ? "is the command there, inside of the container?"
-      : kind === "not-executable"
+      : code === "not-executable"
         ? "is the command a program that its user may execute?"
         : undefined;
-  return new ContainerError(kind, `${what}: ${reasonIn(said)}`, { hint });
+  return new ContainerError(code, `${what}: ${reasonIn(said)}`, { hint });
 }
 
-function blame(said: string): ContainerErrorKind {
+function blame(said: string): ContainerErrorCode {
   if (/executable file .*not found|exec.*: no such file or directory/i.test(said)) {
     return "command-not-found";
   }

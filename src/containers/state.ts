@@ -11,8 +11,12 @@ export class State {
   /** Absolute. */
   readonly directory: string;
 
-  /** @param directory Default: `$CONMON_TS_STATE`, else the user's or root's own. */
-  constructor(directory: string = defaultDirectory(process.env)) {
+  /**
+   * @param directory Default: `$CONMON_TS_STATE`, else the user's or root's own.
+   * @throws ContainerError if there is neither
+   */
+  constructor(directory: string | undefined = stateDirectory(process.env)) {
+    if (directory === undefined) throw noPlace();
     this.directory = resolve(directory);
   }
 
@@ -122,25 +126,19 @@ export class ContainerPaths {
   get log(): string {
     return join(this.directory, "container.log");
   }
-
-  get execs(): string {
-    return join(this.directory, "execs");
-  }
 }
 
-function defaultDirectory(environment: NodeJS.ProcessEnv): string {
-  const chosen = environment[STATE_VARIABLE];
-  if (chosen !== undefined && chosen !== "") return chosen;
+/** Where the state is if nobody says where; undefined for an ordinary user without `XDG_RUNTIME_DIR`. */
+export function stateDirectory(environment: NodeJS.ProcessEnv): string | undefined {
+  const { [STATE_VARIABLE]: chosen, XDG_RUNTIME_DIR: runtimeDirectory } = environment;
+  // An empty variable is none.
+  if (chosen) return resolve(chosen);
   if (process.geteuid?.() === 0) return "/run/conmon-ts";
-  const runtimeDirectory = environment.XDG_RUNTIME_DIR;
-  if (runtimeDirectory !== undefined && runtimeDirectory !== "") {
-    return join(runtimeDirectory, "conmon-ts");
-  }
-  throw new ContainerError(
-    "failed",
-    "there is no place for the state: $XDG_RUNTIME_DIR is not set",
-    {
-      hint: `set it, or name a directory in $${STATE_VARIABLE}`,
-    },
-  );
+  return runtimeDirectory ? join(runtimeDirectory, "conmon-ts") : undefined;
+}
+
+function noPlace(): ContainerError {
+  const message = "there is no place for the state: $XDG_RUNTIME_DIR is not set";
+  const hint = `set it, or name a directory in $${STATE_VARIABLE}`;
+  return new ContainerError("failed", message, { hint });
 }

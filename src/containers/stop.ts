@@ -15,26 +15,31 @@ export const STOP_TIMEOUT = 10;
  * Ends a container: SIGTERM, and SIGKILL if that has not ended it in time. It is not started again.
  *
  * @param seconds how long it may take
+ * @param signal gives up waiting; the container is not killed then
  * @returns its exit status, `null` if nobody knows it
- * @throws ContainerError
+ * @throws ContainerError; the signal's reason if it was aborted
  */
 export async function stopContainer(
   state: State,
   container: Container,
   seconds: number = STOP_TIMEOUT,
+  signal?: AbortSignal,
 ): Promise<number | null> {
+  signal?.throwIfAborted();
   const { id, name, state: before } = container;
   if (container.own && before !== "exited" && before !== "lost") {
     writeWhole(state.container(id).stop, "");
     appendEvent(state, { type: "stop", id, name });
   }
-  const ended = waitForEnd(state, container);
+  const ended = waitForEnd(state, container, signal);
   // It is for whoever awaits it below.
   ended.catch(() => {});
   if (container.state === "running" || container.state === "created") {
     await endProcess(container, ended, seconds);
   }
-  return (await ended) ?? null;
+  const status = await ended;
+  signal?.throwIfAborted();
+  return status ?? null;
 }
 
 async function endProcess(

@@ -2,10 +2,9 @@
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { type Container, isOver } from "./container.ts";
-import { ContainerError } from "./errors.ts";
 import type { ContainerEvent } from "./event-log.ts";
 import { readIfThere } from "./files.ts";
-import { findContainer, ownContainerById } from "./find.ts";
+import { ownContainerById } from "./find.ts";
 import { isObject } from "./oci.ts";
 import { isAlive } from "./process-state.ts";
 import { parseJson, readRecord } from "./record.ts";
@@ -86,22 +85,4 @@ async function waitForForeign(
 
 function exitStatus(text: string | undefined): number | undefined {
   return text !== undefined && /^-?\d{1,10}$/.test(text) ? Number(text) : undefined;
-}
-
-/**
- * Waits for the end of the container that is meant.
- *
- * @throws ContainerError if nobody knows how it ended
- */
-export async function wait(
-  state: State,
-  text: string,
-  signal?: AbortSignal,
-): Promise<number | undefined> {
-  const container = findContainer(state, text);
-  const status = await waitForEnd(state, container, signal);
-  if (status !== null) return status;
-  throw new ContainerError("failed", `nobody knows how container ${container.name} ended`, {
-    hint: "its monitor was killed",
-  });
 }

@@ -1,10 +1,13 @@
 /** The arguments of a conmond. */
 
-/** conmond's options that conmonctl knows, as commander gives them. */
+/** conmond's options that can be chosen; it checks them itself. */
 export interface DaemonOptions {
+  /** What it logs: `error`, `warn`, `info`, `debug` or `trace`. Default: `info`. */
   readonly logLevel?: string;
-  readonly idleExit?: string;
-  readonly maxSessions?: string;
+  /** Seconds without a container after which it ends. Default: never. */
+  readonly idleExit?: string | number;
+  /** How many containers and execs it takes; others get a conmond of their own. */
+  readonly maxSessions?: string | number;
 }
 
 /** What a conmond that a shim has started on demand does on its own, in seconds. */
@@ -16,7 +19,7 @@ export function daemonArguments({ logLevel, idleExit, maxSessions }: DaemonOptio
     "--log-level": logLevel,
     "--idle-exit": idleExit,
     "--max-sessions": maxSessions,
-  }).flatMap(([option, value]) => (value === undefined ? [] : [option, value]));
+  }).flatMap(([option, value]) => (value === undefined ? [] : [option, String(value)]));
 }
 
 /**

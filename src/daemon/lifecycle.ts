@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { Failure } from "../conmonctl/failure.ts";
+import { ContainerError } from "../containers/errors.ts";
 import { isExecutableFile } from "../programs/find-program.ts";
 import type { Installation } from "../programs/installation.ts";
 import { askConmond } from "./ask.ts";
@@ -42,14 +42,16 @@ export interface StartRequest {
  * Starts one that outlives us.
  *
  * @returns its pid, when it answers
- * @throws Failure with what it said when it does not
+ * @throws ContainerError with what it said when it does not
  */
 export async function startDaemon(
   { socket, arguments: args, log }: StartRequest,
   installation: Installation,
 ): Promise<number> {
   if (!isThere(installation.conmond)) {
-    throw new Failure(`${installation.conmond} is missing`, { hint: "run `npm run build`" });
+    throw new ContainerError("failed", `${installation.conmond} is missing`, {
+      hint: "run `npm run build`",
+    });
   }
   const { fd, offset } = openLog(log);
   let child: ChildProcess;
@@ -82,9 +84,13 @@ export async function startDaemon(
     if (presence.kind === "answers" && presence.pid === child.pid) return presence.pid;
     if (performance.now() >= end) fault = `it does not answer after ${START_MS / 1000} s`;
   }
-  throw new Failure(`conmond could not be started: ${lastWords(log, offset) ?? fault}`, {
-    hint: `its log is ${log}`,
-  });
+  throw new ContainerError(
+    "failed",
+    `conmond could not be started: ${lastWords(log, offset) ?? fault}`,
+    {
+      hint: `its log is ${log}`,
+    },
+  );
 }
 
 /** Whether it can be read is found out by Node.js, which then says so. */
@@ -100,10 +106,14 @@ function openLog(path: string): { fd: number; offset: number } {
     const fd = openSync(path, "a", 0o640);
     return { fd, offset: fstatSync(fd).size };
   } catch (error) {
-    throw new Failure(`cannot write conmond's log ${path}: ${(error as Error).message}`, {
-      hint: "name another with --log",
-      cause: error,
-    });
+    throw new ContainerError(
+      "failed",
+      `cannot write conmond's log ${path}: ${(error as Error).message}`,
+      {
+        hint: "name another with --log",
+        cause: error,
+      },
+    );
   }
 }
 
@@ -127,7 +137,7 @@ function lastWords(path: string, offset: number): string | undefined {
  *
  * @param milliseconds that it may take
  * @returns false when it had ended before
- * @throws Failure when it does not end, or is not ours
+ * @throws ContainerError when it does not end, or is not ours
  */
 export async function stopDaemon(pid: number, milliseconds: number): Promise<boolean> {
   const who = identity(pid);
@@ -136,17 +146,25 @@ export async function stopDaemon(pid: number, milliseconds: number): Promise<boo
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ESRCH") return false;
-    throw new Failure(`cannot end conmond, process ${pid}: ${(error as Error).message}`, {
-      hint: code === "EPERM" ? "it is another user's" : undefined,
-      cause: error,
-    });
+    throw new ContainerError(
+      "failed",
+      `cannot end conmond, process ${pid}: ${(error as Error).message}`,
+      {
+        hint: code === "EPERM" ? "it is another user's" : undefined,
+        cause: error,
+      },
+    );
   }
   const end = performance.now() + milliseconds;
   while (who !== undefined && identity(pid) === who) {
     if (performance.now() >= end) {
-      throw new Failure(`conmond, process ${pid}, has not ended within ${milliseconds / 1000} s`, {
-        hint: `kill -9 ${pid} ends it: its containers run on, and nothing is lost`,
-      });
+      throw new ContainerError(
+        "failed",
+        `conmond, process ${pid}, has not ended within ${milliseconds / 1000} s`,
+        {
+          hint: `kill -9 ${pid} ends it: its containers run on, and nothing is lost`,
+        },
+      );
     }
     await delay(INTERVAL_MS);
   }

@@ -1,6 +1,6 @@
 /** Where a shared conmond listens. */
 import { join, resolve } from "node:path";
-import { Failure } from "../conmonctl/failure.ts";
+import { ContainerError } from "../containers/errors.ts";
 
 /** The sockets at which the shim looks for a conmond, in its order; none where it is told to go private. */
 export function socketPlaces(environment: NodeJS.ProcessEnv): string[] {
@@ -16,13 +16,14 @@ export function socketPlaces(environment: NodeJS.ProcessEnv): string[] {
  * The socket that a command is about.
  *
  * @param option what was given with `--socket`
- * @throws Failure where there is neither an option nor a default
+ * @throws ContainerError where there is neither an option nor a default
  */
 export function chosenSocket(option: string | undefined, environment: NodeJS.ProcessEnv): string {
   if (option !== undefined) return resolve(option);
   const [first] = socketPlaces(environment);
   if (first !== undefined) return first;
-  throw new Failure(
+  throw new ContainerError(
+    "failed",
     environment.CONMOND_SOCKET === ""
       ? "CONMOND_SOCKET is empty, so that no shared conmond is used"
       : "XDG_RUNTIME_DIR is not set, so that there is no place for the socket",

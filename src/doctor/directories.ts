@@ -2,7 +2,7 @@
 import { accessSync, constants, lstatSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
-import { stateDirectory } from "../conmonctl/state-directory.ts";
+import { stateDirectory } from "../containers/state.ts";
 import { type Check, type Finding, fail, messageOf, ok, type Patient, warn } from "./check.ts";
 
 export const directories: Check = {

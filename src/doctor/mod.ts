@@ -18,7 +18,7 @@ import { shim } from "./shim.ts";
 import { space } from "./space.ts";
 
 export type { Check, CheckResult, CheckStatus } from "./check.ts";
-export { examine } from "./examine.ts";
+export { type Diagnosis, diagnose } from "./diagnose.ts";
 
 /** All, in the order in which they are told. */
 export const CHECKS: readonly Check[] = [

@@ -1,6 +1,6 @@
 /** Room for logs and state. */
 import { tmpdir } from "node:os";
-import { stateDirectory } from "../conmonctl/state-directory.ts";
+import { stateDirectory } from "../containers/state.ts";
 import { runBounded } from "../programs/bounded-run.ts";
 import { type Check, type Finding, fail, ok, type Patient, skip, warn } from "./check.ts";
 

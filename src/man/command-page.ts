@@ -160,15 +160,30 @@ function sectionsOf(text: string): AddedHelp {
   const examples: Block[] = [];
   for (const part of text.trim().split(/\n{2,}/)) {
     const [, title, rest = ""] =
-      /^(Examples|Exit status|Signals|Environment|Files):\s*\n?([\s\S]*)$/.exec(part) ?? [];
+      /^(Examples|Exit status|Signals|Environment|Files|JSON):\s*\n?([\s\S]*)$/.exec(part) ?? [];
     if (title === "Examples")
       examples.push(verbatim(rest.split("\n").map((row) => row.replace(/^ {2}/, ""))));
-    else if (title !== undefined) sections.push({ title, blocks: [paragraph(unwrapped(rest))] });
+    else if (title !== undefined) sections.push({ title, blocks: blocksOf(rest) });
     else if (/^\s/.test(part)) description.push(verbatim(part.split("\n")));
     else if (part !== "") description.push(paragraph(unwrapped(part)));
   }
   return { description, sections, examples };
 }
+
+/** Lines such as `  NAME  what it is` are items. */
+function blocksOf(text: string): Block[] {
+  const lines = text.split("\n");
+  const first = lines.findIndex((line) => ITEM.test(line));
+  if (first < 0) return [paragraph(unwrapped(text))];
+  const items = lines.slice(first).map((line) => {
+    const [, name = "", what = line] = ITEM.exec(line) ?? [];
+    return item(bold(name), sentence(what));
+  });
+  const before = unwrapped(lines.slice(0, first).join("\n"));
+  return before === "" ? items : [paragraph(sentence(before)), ...items];
+}
+
+const ITEM = /^ {2}(\S+) {2,}(\S.*)$/;
 
 function unwrapped(text: string): string {
   return text.replace(/\s*\n\s*/g, " ").trim();

@@ -4,7 +4,7 @@ import { makeProgram } from "../conmonctl/program.ts";
 import { runCommandLine } from "../conmond/command-line.ts";
 import { commandPage } from "./command-page.ts";
 import { conmonPage } from "./conmon-page.ts";
-import { bold, italic, item, type Page, paragraph, type Section } from "./roff.ts";
+import { bold, italic, item, type Page, type Section } from "./roff.ts";
 
 /** One page for each program, and one for each command of conmonctl. */
 export async function manualPages(): Promise<Page[]> {
@@ -45,19 +45,6 @@ async function conmondProgram(): Promise<Command> {
 }
 
 const CONMONCTL: readonly Section[] = [
-  {
-    title: "Exit status",
-    blocks: [
-      item(bold("0"), "All is well."),
-      item(bold("1"), "The command was understood and could not be carried out."),
-      item(bold("2"), "The command line makes no sense."),
-      item(bold("3"), "There is no such container, or no conmond."),
-      item(bold("125"), "The container or its runtime could not be started."),
-      item(bold("126"), "The container's command cannot be executed."),
-      item(bold("127"), "The container's command does not exist."),
-      paragraph("Commands that wait for a container end with its status."),
-    ],
-  },
   {
     title: "Environment",
     blocks: [

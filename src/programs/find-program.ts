@@ -1,6 +1,6 @@
 /** Where a program is. */
 import { accessSync, constants, statSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, isAbsolute, join } from "node:path";
 
 /** Where administrators' programs are, which a user's PATH may lack. */
 const SYSTEM_FOLDERS = [
@@ -12,12 +12,15 @@ const SYSTEM_FOLDERS = [
   "/bin",
 ];
 
-/** The path of a program on `PATH` or in the system's folders; undefined where it is not installed. */
+/**
+ * The path of a program on `PATH` or in the system's folders; undefined where it is not installed. Folders that
+ * are relative do not count: what is found must not depend on where one happens to be.
+ */
 export function findProgram(
   name: string,
   environment: NodeJS.ProcessEnv = process.env,
 ): string | undefined {
-  const folders = (environment.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
+  const folders = (environment.PATH ?? "").split(delimiter).filter(isAbsolute);
   return [...folders, ...SYSTEM_FOLDERS]
     .map((folder) => join(folder, name))
     .find((path) => isExecutableFile(path));

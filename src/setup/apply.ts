@@ -1,5 +1,5 @@
 /** Carrying out a set-up, or only telling what it would do. */
-import { Failure } from "../conmonctl/failure.ts";
+import { ContainerError } from "../containers/errors.ts";
 import {
   type DropInState,
   dropInState,
@@ -38,7 +38,7 @@ export interface SetupOutcome {
  * Writes or removes the drop-in file, if that is asked for, and asks the engine what it makes of it. A change after
  * which the engine does not use our conmon is taken back.
  *
- * @throws Failure when the file is not ours, cannot be written, or has not the effect it should have
+ * @throws ContainerError when the file is not ours, cannot be written, or has not the effect it should have
  */
 export async function setUp(engine: Engine, request: SetupRequest): Promise<SetupOutcome> {
   const { dropIn } = engine;
@@ -70,12 +70,13 @@ function noTrial(): Promise<EngineCheck> {
   return Promise.resolve({ status: "unknown", found: "containers can be tried with Podman only" });
 }
 
-/** @throws Failure when the engine does not do what it has been told */
+/** @throws ContainerError when the engine does not do what it has been told */
 function insist(engine: Engine, check: EngineCheck, undo: () => void, isNew: boolean): void {
   if (check.status === "ok" || check.status === "unknown") return;
   undo();
   const { path } = engine.dropIn;
-  throw new Failure(
+  throw new ContainerError(
+    "failed",
     isNew
       ? `${check.found}; ${path} has been taken back`
       : `${check.found}, although ${path} is as it should be`,

@@ -7,7 +7,7 @@
  */
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { Failure } from "../conmonctl/failure.ts";
+import { ContainerError } from "../containers/errors.ts";
 import { reasonOf, runBounded } from "../programs/bounded-run.ts";
 import { findProgram } from "../programs/find-program.ts";
 import type { Installation } from "../programs/installation.ts";
@@ -69,11 +69,14 @@ function forAll(choices: CrioChoices, conmon: string): TomlTable {
 
 function forOne(choices: CrioChoices, handler: string, conmon: string): TomlTable {
   if (!/^[A-Za-z0-9_.-]+$/.test(handler)) {
-    throw new Failure(`--handler is ${JSON.stringify(handler)}, which is no name of a handler`);
+    throw new ContainerError(
+      "invalid",
+      `--handler is ${JSON.stringify(handler)}, which is no name of a handler`,
+    );
   }
   const runtimePath = choices.runtimePath ?? findProgram(handler);
   if (runtimePath === undefined || !isAbsolute(runtimePath)) {
-    throw new Failure(`the OCI runtime of handler ${handler} is not known`, {
+    throw new ContainerError("failed", `the OCI runtime of handler ${handler} is not known`, {
       hint: "name its absolute path with --runtime-path",
     });
   }
@@ -96,7 +99,8 @@ function forOne(choices: CrioChoices, handler: string, conmon: string): TomlTabl
 
 function checkCgroup(cgroup: string | undefined): void {
   if (cgroup === undefined || cgroup === "pod" || /^[A-Za-z0-9_.@-]+\.slice$/.test(cgroup)) return;
-  throw new Failure(
+  throw new ContainerError(
+    "invalid",
     `--monitor-cgroup is ${JSON.stringify(cgroup)}, which is neither pod nor a slice`,
   );
 }

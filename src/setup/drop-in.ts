@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { Failure } from "../conmonctl/failure.ts";
+import { ContainerError } from "../containers/errors.ts";
 
 /**
  * What is at the path now.
@@ -53,7 +53,7 @@ function checksum(body: string): string {
   return createHash("sha256").update(body).digest("hex");
 }
 
-/** @throws Failure when the file cannot be read */
+/** @throws ContainerError when the file cannot be read */
 export function dropInState(dropIn: DropIn): DropInState {
   const text = readDropIn(dropIn.path);
   if (text === undefined) return "absent";
@@ -76,16 +76,18 @@ export function readDropIn(path: string): string | undefined {
       // A link that leads nowhere is somebody's as well.
       return lstatSync(path, { throwIfNoEntry: false }) === undefined ? undefined : "";
     }
-    throw new Failure(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
+    throw new ContainerError("failed", `cannot read ${path}: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 
-/** @throws Failure when it is somebody else's */
+/** @throws ContainerError when it is somebody else's */
 export function refuseOthers(path: string, state: DropInState): void {
   if (state !== "changed" && state !== "foreign") return;
   const why =
     state === "changed" ? "has been changed since conmonctl wrote it" : "is not conmonctl's";
-  throw new Failure(`${path} ${why}: it is left as it is`, {
+  throw new ContainerError("conflict", `${path} ${why}: it is left as it is`, {
     hint: `move it away if it is not needed, then try again`,
   });
 }
@@ -96,7 +98,7 @@ export type Undo = () => void;
 /**
  * Makes the file be what it is to be, at once and as a whole: who reads it sees the old text or the new one.
  *
- * @throws Failure when it is somebody else's, or cannot be written
+ * @throws ContainerError when it is somebody else's, or cannot be written
  */
 export function writeDropIn(dropIn: DropIn): Undo {
   const { path } = dropIn;
@@ -115,7 +117,7 @@ export function writeDropIn(dropIn: DropIn): Undo {
       }
     };
   } catch (error) {
-    throw new Failure(`cannot write ${path}: ${(error as Error).message}`, {
+    throw new ContainerError("failed", `cannot write ${path}: ${(error as Error).message}`, {
       hint: needsRoot(error),
       cause: error,
     });
@@ -126,7 +128,7 @@ export function writeDropIn(dropIn: DropIn): Undo {
  * Takes the file away.
  *
  * @returns false when there is none
- * @throws Failure when it is somebody else's, or cannot be removed
+ * @throws ContainerError when it is somebody else's, or cannot be removed
  */
 export function removeDropIn(path: string): boolean {
   const text = readDropIn(path);
@@ -136,7 +138,7 @@ export function removeDropIn(path: string): boolean {
     rmSync(path);
     return true;
   } catch (error) {
-    throw new Failure(`cannot remove ${path}: ${(error as Error).message}`, {
+    throw new ContainerError("failed", `cannot remove ${path}: ${(error as Error).message}`, {
       hint: needsRoot(error),
       cause: error,
     });

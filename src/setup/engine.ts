@@ -1,6 +1,6 @@
 /** What Podman and CRI-O have in common when they are told which conmon to use. */
 import { isAbsolute, join } from "node:path";
-import { Failure } from "../conmonctl/failure.ts";
+import { ContainerError } from "../containers/errors.ts";
 import { isExecutableFile } from "../programs/find-program.ts";
 import type { Installation } from "../programs/installation.ts";
 import type { DropIn } from "./drop-in.ts";
@@ -49,27 +49,31 @@ const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 /**
  * The environment of conmon for a choice of conmond; undefined where nothing is chosen.
  *
- * @throws Failure for what is none
+ * @throws ContainerError for what is none
  */
 export function conmonEnvironment(choice: string | undefined): string[] | undefined {
   if (choice === undefined) return undefined;
   if (choice === "auto") return [DEFAULT_PATH, "CONMOND=auto"];
   if (choice === "private") return [DEFAULT_PATH, "CONMOND_SOCKET="];
   if (isAbsolute(choice)) return [DEFAULT_PATH, `CONMOND_SOCKET=${checkText(choice, "--conmond")}`];
-  throw new Failure(`--conmond is ${choice}, which is neither auto, private nor an absolute path`);
+  throw new ContainerError(
+    "invalid",
+    `--conmond is ${choice}, which is neither auto, private nor an absolute path`,
+  );
 }
 
 /**
  * The monitor to be used.
  *
- * @throws Failure when it cannot be executed
+ * @throws ContainerError when it cannot be executed
  */
 export function chosenConmon({ conmon }: SetupChoices, installation: Installation): string {
   const path = conmon ?? installation.conmon;
-  if (!isAbsolute(path)) throw new Failure(`--conmon is ${path}, which is no absolute path`);
+  if (!isAbsolute(path))
+    throw new ContainerError("invalid", `--conmon is ${path}, which is no absolute path`);
   checkText(path, "--conmon");
   if (isExecutableFile(path)) return path;
-  throw new Failure(`there is no program ${path}`, {
+  throw new ContainerError("failed", `there is no program ${path}`, {
     hint: conmon === undefined ? "build it with `npm run build`" : "name the path of bin/conmon",
   });
 }
@@ -82,7 +86,10 @@ export function withPrefix({ rootPrefix }: SetupChoices, path: string): string {
 /** A character that a person cannot see in a configuration file is an accident or worse. */
 function checkText(text: string, option: string): string {
   if (/[\p{Cc}\ufffd]/u.test(text)) {
-    throw new Failure(`${option} is ${JSON.stringify(text)}: there are control characters in it`);
+    throw new ContainerError(
+      "invalid",
+      `${option} is ${JSON.stringify(text)}: there are control characters in it`,
+    );
   }
   return text;
 }

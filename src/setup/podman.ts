@@ -7,7 +7,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import { Failure } from "../conmonctl/failure.ts";
+import { ContainerError } from "../containers/errors.ts";
 import { reasonOf, runBounded } from "../programs/bounded-run.ts";
 import { findProgram } from "../programs/find-program.ts";
 import type { Installation } from "../programs/installation.ts";
@@ -32,11 +32,14 @@ const CLEANUP_MS = 5000;
 
 const FILE_NAME = "50-conmon-ts.conf";
 
+/** What the user can choose for Podman. */
+export interface PodmanChoices extends SetupChoices {
+  /** The OCI runtime of the container that is started to try it. Default: Podman's. */
+  readonly runtime?: string;
+}
+
 /** For Podman as root, or as the user who asks. */
-export function podmanEngine(
-  choices: SetupChoices & { readonly runtime?: string },
-  installation: Installation,
-): Engine {
+export function podmanEngine(choices: PodmanChoices, installation: Installation): Engine {
   const conmon = chosenConmon(choices, installation);
   const dropIn: DropIn = {
     path: withPrefix(choices, join(configurationDirectory(), "containers.conf.d", FILE_NAME)),
@@ -189,7 +192,7 @@ function removeStorage(directory: string): void {
   try {
     rmSync(directory, { recursive: true, force: true });
   } catch (error) {
-    throw new Failure(`cannot remove ${directory}: ${(error as Error).message}`, {
+    throw new ContainerError("failed", `cannot remove ${directory}: ${(error as Error).message}`, {
       hint: "a container may still be there: see `podman ps -a` with --root of that directory",
       cause: error,
     });

@@ -1,14 +1,16 @@
 /** `conmonctl completion` in real shells: for a program made up for it, and for conmonctl itself. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { Argument, Command, Option } from "commander";
 import { bashScript } from "../../src/completion/bash.ts";
+import { knownContainers } from "../../src/completion/containers.ts";
 import { fishScript } from "../../src/completion/fish.ts";
 import { completedCommand } from "../../src/completion/model.ts";
 import { zshScript } from "../../src/completion/zsh.ts";
+import { Conmonctl } from "../support/conmonctl.ts";
 import { needProgram, unlessRootWith } from "../support/programs.ts";
 import { conmonctlProgram, privateEnvironment, runConmonctl } from "../support/run-conmonctl.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
@@ -235,22 +237,50 @@ describe("conmonctl itself", { skip: unlessRootWith("bash", "zsh", "fish") }, ()
     assert.equal(spawnSync("bash", ["-c", program], options).stdout, "status start stop\n");
   });
 
-  test("containers are asked for", (t) => {
+  test("containers are asked for", { skip: unlessRootWith("runc") }, async (t) => {
     const scratch = makeScratch(t);
-    const [first, second] = ["0123456789abcdef".repeat(4), "fedcba9876543210".repeat(4)];
-    for (const id of [first, second])
-      mkdirSync(scratch.path("state/containers", id), { recursive: true });
-    mkdirSync(scratch.path("state/names"));
-    symlinkSync(`../containers/${first}`, scratch.path("state/names/web"));
-    const ask = (...args: string[]) =>
-      runConmonctl(scratch, ["internal", "complete", "containers", ...args]).stdout;
-    assert.equal(ask(), "web:0123456789ab\n0123456789ab:web\nfedcba987654\n");
-    assert.equal(ask("--plain"), "web\n0123456789ab\nfedcba987654\n");
-    assert.equal(ask("--tabs"), "web\t0123456789ab\n0123456789ab\tweb\nfedcba987654\n");
-    rmSync(scratch.path("state"), { recursive: true });
-    assert.equal(ask(), "");
-    assert.ok(!runConmonctl(scratch, ["--help"]).stdout.includes("internal"));
+    const ctl = new Conmonctl(scratch);
+    // Containers of other tests may run at the same time.
+    const name = `${scratch.id}-web`;
+    const id = await ctl.succeed("run", "--detach", "--name", name, "--", "sleep", "100");
+    const short = id.slice(0, 12);
+    const ask = async (...args: string[]) => {
+      const words = await ctl.succeed("internal", "complete", "containers", ...args);
+      return words.split("\n").filter((word) => word.includes(short) || word === name);
+    };
+    assert.deepEqual(await ask(), [`${name}:${short}`, `${short}:${name}`]);
+    assert.deepEqual(await ask("--plain"), [name, short]);
+    assert.deepEqual(await ask("--tabs"), [`${name}\t${short}`, `${short}\t${name}`]);
+    assert.ok(!(await ctl.succeed("--help")).includes("internal"));
     assert.ok(conmonctlProgram.endsWith("bin/conmonctl"));
+  });
+
+  test("of a state that cannot be read nothing is said", (t) => {
+    const scratch = makeScratch(t);
+    mkdirSync(scratch.path("state/containers/broken"), { recursive: true });
+    writeFileSync(scratch.path("state/containers/broken/container.json"), "{}");
+    const asked = runConmonctl(scratch, ["internal", "complete", "containers"]);
+    assert.deepEqual([asked.status, asked.stdout, asked.stderr], [0, "", ""]);
+  });
+
+  test("of containers there are their names and IDs", () => {
+    const [first, second, third] = ["b", "a", "c"].map((digit) => digit.repeat(64));
+    const containers = [
+      { id: first ?? "", name: "web" },
+      { id: second ?? "", name: "db" },
+      // Without a name it goes by its ID.
+      { id: third ?? "", name: "c".repeat(12) },
+    ];
+    assert.deepEqual(
+      knownContainers(containers).map(({ word, description }) => [word, description]),
+      [
+        ["db", "a".repeat(12)],
+        ["web", "b".repeat(12)],
+        ["a".repeat(12), "db"],
+        ["b".repeat(12), "web"],
+        ["c".repeat(12), "c".repeat(12)],
+      ],
+    );
   });
 
   test("a shell that there is not", (t) => {

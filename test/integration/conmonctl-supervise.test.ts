@@ -96,6 +96,8 @@ describe("conmonctl", { skip }, () => {
       ["podman", false, "running", true],
     );
     assert.match(await ctl.succeed("ps"), new RegExp(`${name} +running .* podman`));
+    const words = (await ctl.succeed("internal", "complete", "containers", "--plain")).split("\n");
+    assert.ok(words.includes(name) && words.includes(theirs.id.slice(0, 12)), words.join(" "));
     await textOf(logPath(theirs), (text) => text.includes("from podman"));
     assert.equal(await ctl.succeed("logs", name), "from podman");
     assert.equal(await ctl.succeed("exec", name, "echo", "inside"), "inside");

@@ -109,7 +109,7 @@ test("log drivers and options become conmon's", () => {
 test("signals have names and numbers", () => {
   assert.deepEqual(["TERM", "sigterm", "15", "9"].map(signalNumber), [15, 15, 15, 9]);
   for (const wrong of ["", "0", "65", "NOPE"])
-    assert.throws(() => signalNumber(wrong), { kind: "invalid" });
+    assert.throws(() => signalNumber(wrong), { code: "invalid" });
 });
 
 test("the distance of two words is how many letters were mistyped", () => {

@@ -12,7 +12,7 @@ import { nodePaths, shim } from "../../src/doctor/shim.ts";
 import { judgeSpace, parseDf } from "../../src/doctor/space.ts";
 import { parseCgroupMounts } from "../../src/events/cgroup.ts";
 import { isStatic } from "../../src/programs/elf.ts";
-import { ownInstallation } from "../../src/programs/installation.ts";
+import { installationAt, ownInstallation } from "../../src/programs/installation.ts";
 import { monitors } from "../support/programs.ts";
 import { makeScratch } from "../support/scratch.ts";
 
@@ -45,17 +45,22 @@ test("a check that never ends, and one that throws, are findings", async () => {
   ]);
 });
 
+test("the parts of an installation, as it is built and as it is installed", () => {
+  const built = installationAt("/opt/conmon-ts/dist");
+  assert.equal(built.root, "/opt/conmon-ts");
+  assert.equal(built.conmon, "/opt/conmon-ts/bin/conmon");
+  assert.equal(built.conmonctl, "/opt/conmon-ts/dist/conmonctl.cjs");
+  const installed = installationAt("/usr/lib/conmon-ts");
+  assert.equal(installed.root, "/usr");
+  assert.equal(installed.hostRuntime, "/usr/bin/conmon-host-runtime");
+  assert.equal(installed.addon, "/usr/lib/conmon-ts/sys.node");
+});
+
 test("parts that are missing, broken, or of another version", async (t) => {
   const scratch = makeScratch(t);
   const root = scratch.folder("package");
   for (const name of ["bin", "dist"]) mkdirSync(join(root, name));
-  const installation = {
-    root,
-    conmon: join(root, "bin/conmon"),
-    conmond: join(root, "dist/conmond.cjs"),
-    addon: join(root, "dist/sys.node"),
-    framing: join(root, "dist/cri-framing.wasm"),
-  };
+  const installation = installationAt(join(root, "dist"));
   const look = async (check: Check) => await examine([check], { ...patient, installation });
   for (const check of [parts, shim]) {
     for (const { status, found } of await look(check)) {

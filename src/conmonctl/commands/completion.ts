@@ -5,6 +5,7 @@ import { knownContainers } from "../../completion/containers.ts";
 import { fishScript } from "../../completion/fish.ts";
 import { completedCommand } from "../../completion/model.ts";
 import { zshScript } from "../../completion/zsh.ts";
+import { type Container, listContainers } from "../../containers/mod.ts";
 
 const SCRIPTS = { bash: bashScript, zsh: zshScript, fish: fishScript } as const;
 
@@ -42,9 +43,18 @@ export function registerInternalComplete(program: Command): void {
     .option("--tabs", "a tab before the description, instead of a colon")
     .action((_kind: string, options: { plain?: true; tabs?: true }) => {
       const separator = options.tabs ? "\t" : ":";
-      const lines = knownContainers(process.env).map(({ word, description }) =>
+      const lines = knownContainers(containersIfAny()).map(({ word, description }) =>
         options.plain || description === "" ? word : `${word}${separator}${description}`,
       );
       process.stdout.write(lines.map((line) => `${line}\n`).join(""));
     });
+}
+
+/** Whoever is in the middle of a command line has no use for an error message: the command itself will say it. */
+function containersIfAny(): Container[] {
+  try {
+    return listContainers();
+  } catch {
+    return [];
+  }
 }

@@ -1,21 +1,16 @@
 /** `conmonctl daemon`: the shared conmond. */
-import { join } from "node:path";
 import { type Command, Option } from "commander";
-import { type DaemonOptions, daemonArguments, successorArguments } from "../../daemon/arguments.ts";
-import { chosenSocket } from "../../daemon/socket-places.ts";
+import type { StartOptions } from "../../daemon/shared.ts";
 import type { DaemonStatus } from "../../daemon/status.ts";
-import { ownInstallation } from "../../programs/installation.ts";
 import { LEVELS } from "../../session/own-messages.ts";
-import { EXIT, Failure } from "../failure.ts";
-import { printJson } from "../json.ts";
+import { parsePositive } from "../arguments.ts";
+import { EXIT } from "../failure.ts";
+import { formatBytes, printJson } from "../output.ts";
 import { type Paint, paintFor } from "../paint.ts";
-import { stateDirectory } from "../state-directory.ts";
 
 /** Of any of the commands. */
-interface Options extends DaemonOptions {
-  readonly socket?: string;
-  readonly log?: string;
-  readonly timeout?: string;
+interface Options extends StartOptions {
+  readonly timeout?: number;
   readonly json?: true;
 }
 
@@ -46,9 +41,7 @@ export function registerDaemon(program: Command): void {
   common(daemon.command("stop"))
     .summary("end it")
     .description("Ends it. Its containers run on, each with a conmond of its own.")
-    .addOption(
-      new Option("--timeout <SECONDS>", "how long it may take").default("10").argParser(seconds),
-    )
+    .option("--timeout <SECONDS>", "how long it may take", parsePositive, 10)
     .addHelpText("after", "\nExamples:\n  conmonctl daemon stop")
     .action(stop);
 
@@ -79,32 +72,14 @@ function startOptions(command: Command): Command {
     .option("--max-sessions <NUMBER>", "how many containers it takes");
 }
 
-/** The text is kept, since it is only checked. */
-function seconds(text: string): string {
-  if (/^\d+(\.\d+)?$/.test(text)) return text;
-  throw new Failure(`--timeout is ${text}, which is no number of seconds`, { status: EXIT.usage });
-}
-
-/** These need the native addon, which `--help` can do without. */
-async function parts() {
-  const [status, lifecycle] = await Promise.all([
-    import("../../daemon/status.ts"),
-    import("../../daemon/lifecycle.ts"),
-  ]);
-  return { ...status, ...lifecycle };
-}
-
-async function statusOf(socket: string): Promise<DaemonStatus> {
-  const { daemonStatus } = await parts();
-  try {
-    return await daemonStatus(socket);
-  } catch (error) {
-    throw new Failure(`cannot connect to ${socket}: ${(error as Error).message}`, { cause: error });
-  }
+/** It needs the native addon, which `--help` can do without. */
+function shared(): Promise<typeof import("../../daemon/shared.ts")> {
+  return import("../../daemon/shared.ts");
 }
 
 async function showStatus(options: Options): Promise<void> {
-  const status = await statusOf(chosenSocket(options.socket, process.env));
+  const { sharedStatus } = await shared();
+  const status = await sharedStatus(options);
   if (options.json) printJson(status);
   else process.stdout.write(describe(status, paintFor(process.stdout)));
   if (status.state === "hangs") process.exitCode = EXIT.failed;
@@ -112,78 +87,35 @@ async function showStatus(options: Options): Promise<void> {
 }
 
 async function start(options: Options): Promise<void> {
-  const socket = chosenSocket(options.socket, process.env);
-  const before = await statusOf(socket);
-  if (before.state === "hangs") {
-    throw new Failure(`a conmond that does not answer has ${socket}`, {
-      hint: "conmonctl daemon restart takes its place",
-    });
-  }
-  if (before.state === "running") {
-    return tell(
-      options,
-      { ...before, started: false },
-      `conmond runs already, process ${before.pid}`,
-    );
-  }
-  const pid = await launch(options, socket, daemonArguments(options));
-  tell(options, { socket, pid, started: true }, `conmond runs, process ${pid}`);
+  const { startShared } = await shared();
+  const outcome = await startShared(options);
+  const verb = outcome.started ? "runs" : "runs already";
+  tell(options, outcome, `conmond ${verb}, process ${outcome.pid}`);
 }
 
 async function restart(options: Options): Promise<void> {
-  const socket = chosenSocket(options.socket, process.env);
-  const before = await statusOf(socket);
-  refuseUnit(before, "restart");
-  if (before.state === "stopped") {
-    const pid = await launch(options, socket, daemonArguments(options));
-    return tell(options, { socket, pid }, `no conmond was there: one runs now, process ${pid}`);
-  }
-  const args = successorArguments(before.commandLine ?? [], options);
-  const pid = await launch(options, socket, [...args, "--replace"]);
-  tell(
-    options,
-    { socket, pid, replacedPid: before.pid, sessions: before.sessions },
-    `conmond runs, process ${pid}, in the place of process ${before.pid}, with ${count(before.sessions)}`,
-  );
+  const { restartShared } = await shared();
+  const outcome = await restartShared(options);
+  const { pid, replaced, replacedPid, sessions } = outcome;
+  const former = replacedPid === undefined ? "another one" : `process ${replacedPid}`;
+  const text = replaced
+    ? `conmond runs, process ${pid}, in the place of ${former}, with ${count(sessions)}`
+    : `no conmond was there: one runs now, process ${pid}`;
+  tell(options, outcome, text);
 }
 
 async function stop(options: Options): Promise<void> {
-  const socket = chosenSocket(options.socket, process.env);
-  const before = await statusOf(socket);
-  refuseUnit(before, "stop");
-  const { stopDaemon } = await parts();
-  if (before.pid === undefined && before.state === "hangs") {
-    throw new Failure(`the conmond at ${socket} does not answer, and its process is not known`);
-  }
-  if (before.pid === undefined) {
-    return tell(options, { socket, stopped: false }, `there is no conmond at ${socket}`);
-  }
-  const { pid, sessions } = before;
-  const stopped = await stopDaemon(pid, Number(options.timeout ?? 10) * 1000);
+  const { stopShared } = await shared();
+  const { timeout, ...which } = options;
+  const milliseconds = timeout === undefined ? {} : { milliseconds: timeout * 1000 };
+  const outcome = await stopShared({ ...which, ...milliseconds });
+  const { socket, stopped, pid, sessions } = outcome;
   const goOn = sessions ? `; ${count(sessions)} go on, each with a conmond of its own` : "";
-  tell(options, { socket, pid, stopped, sessions }, `conmond, process ${pid}, has ended${goOn}`);
-}
-
-/** systemd starts it anew, or has its socket. */
-function refuseUnit({ unit, isUserUnit }: DaemonStatus, verb: string): void {
-  if (unit === undefined) return;
-  throw new Failure(`this conmond is systemd's ${unit}`, {
-    hint: `run systemctl ${isUserUnit ? "--user " : ""}${verb} ${unit}`,
-  });
-}
-
-async function launch(options: Options, socket: string, args: readonly string[]): Promise<number> {
-  const { startDaemon } = await parts();
-  const log = options.log ?? defaultLog();
-  return await startDaemon({ socket, arguments: args, log }, ownInstallation());
-}
-
-function defaultLog(): string {
-  const directory = stateDirectory(process.env);
-  if (directory !== undefined) return join(directory, "conmond.log");
-  throw new Failure("XDG_RUNTIME_DIR is not set, so that there is no place for conmond's log", {
-    hint: "name it with --log FILE",
-  });
+  const isThere = stopped || pid !== undefined;
+  const text = isThere
+    ? `conmond, process ${pid}, has ended${goOn}`
+    : `there is no conmond at ${socket}`;
+  tell(options, outcome, text);
 }
 
 function tell(options: Options, data: unknown, text: string): void {
@@ -223,9 +155,8 @@ function versionInWords({ version, outdated }: DaemonStatus, paint: Paint): stri
 
 function memoryInWords({ residentBytes, privateBytes }: DaemonStatus): string | undefined {
   if (residentBytes === undefined) return undefined;
-  const mebibytes = (bytes: number) => `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
-  const own = privateBytes === undefined ? "" : `, ${mebibytes(privateBytes)} of it private`;
-  return `${mebibytes(residentBytes)}${own}`;
+  const own = privateBytes === undefined ? "" : `, ${formatBytes(privateBytes)} of it private`;
+  return `${formatBytes(residentBytes)}${own}`;
 }
 
 /** Such as `3 d 4 h` or `25 s`: the two largest units. */

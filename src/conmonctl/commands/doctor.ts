@@ -1,10 +1,8 @@
 /** `conmonctl doctor`: what works here, and what does not. */
 import { Argument, type Command } from "commander";
-import { build } from "../../conmond/build.ts";
-import { CHECKS, type CheckResult, type CheckStatus, examine } from "../../doctor/mod.ts";
-import { ownInstallation } from "../../programs/installation.ts";
+import { CHECKS, type CheckResult, type CheckStatus, diagnose } from "../../doctor/mod.ts";
 import { EXIT } from "../failure.ts";
-import { printJson } from "../json.ts";
+import { printJson } from "../output.ts";
 import { type Paint, paintFor } from "../paint.ts";
 
 const EXAMPLES = `
@@ -29,26 +27,13 @@ export function registerDoctor(program: Command): void {
     .addHelpText("after", EXAMPLES)
     .action(async (names: string[], options: { json?: true }) => {
       const checks = CHECKS.filter(({ name }) => names.length === 0 || names.includes(name));
-      const patient = {
-        installation: ownInstallation(),
-        version: build.version,
-        environment: process.env,
-      };
-      const results = await examine(checks, patient);
-      const status = worst(results);
+      const { status, checks: results } = await diagnose(checks);
       if (options.json) printJson({ status, checks: results });
       else process.stdout.write(describe(results, paintFor(process.stdout)));
       process.exitCode = status === "fail" ? EXIT.failed : EXIT.ok;
       // What a check has given up on must not keep us.
       setTimeout(() => process.exit(), LEAVE_MS).unref();
     });
-}
-
-const SEVERITY: readonly CheckStatus[] = ["skip", "ok", "warn", "fail"];
-
-function worst(results: readonly CheckResult[]): CheckStatus {
-  const most = Math.max(0, ...results.map(({ status }) => SEVERITY.indexOf(status)));
-  return SEVERITY[most] ?? "skip";
 }
 
 function describe(results: readonly CheckResult[], paint: Paint): string {

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { type ContainerEvent, findContainer, readEvents, State } from "../../containers/mod.ts";
 import { parseDate } from "../arguments.ts";
-import { paint, printable, printJsonLine } from "../output.ts";
+import { printable, printJsonLine } from "../output.ts";
+import { type Paint, paintFor } from "../paint.ts";
 
 const EXAMPLES = `
 Events are: create, start, exit, oom, restart, stop, kill, exec, attach, detach, remove.
@@ -47,17 +48,18 @@ async function printEvents(name: string | undefined, flags: EventFlags): Promise
     ...(flags.until === undefined ? {} : { until: flags.until }),
     ...(name === undefined ? {} : { id: findContainer(state, name).id }),
   });
+  const paint = paintFor(process.stdout);
   for await (const event of events) {
     if (flags.json) printJsonLine(event);
-    else process.stdout.write(`${describe(event)}\n`);
+    else process.stdout.write(`${describe(event, paint)}\n`);
   }
 }
 
-function describe(event: ContainerEvent): string {
+function describe(event: ContainerEvent, paint: Paint): string {
   const { time, type, id, name, ...rest } = event;
   const details = Object.entries(rest).map(([key, value]) => {
     return `${key}=${Array.isArray(value) ? value.join(" ") : value}`;
   });
   const words = [type.padEnd(7), id.slice(0, 12), name, ...details];
-  return `${paint("dim", time)} ${printable(words.join(" "))}`;
+  return `${paint.dim(time)} ${printable(words.join(" "))}`;
 }

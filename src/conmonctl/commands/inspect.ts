@@ -1,6 +1,5 @@
-import { join } from "node:path";
 import type { Command } from "commander";
-import { type Container, findContainer, readConfiguration, State } from "../../containers/mod.ts";
+import { findContainer, inspectContainer, State } from "../../containers/mod.ts";
 import { printJson } from "../output.ts";
 
 const EXAMPLES = `
@@ -20,14 +19,6 @@ export function registerInspect(program: Command): void {
     .addHelpText("after", EXAMPLES)
     .action((names: string[]) => {
       const state = new State();
-      printJson(names.map((name) => describe(findContainer(state, name))));
+      printJson(names.map((name) => inspectContainer(findContainer(state, name))));
     });
-}
-
-function describe(container: Container): unknown {
-  return {
-    ...container,
-    attachSocket: join(container.bundle, "attach"),
-    configuration: readConfiguration(container) ?? null,
-  };
 }

@@ -8,7 +8,7 @@ import {
 } from "../../logging/read/mod.ts";
 import type { WallClock } from "../../sys/mod.ts";
 import { parseCount, parseTime } from "../arguments.ts";
-import { paint } from "../output.ts";
+import { paintFor } from "../paint.ts";
 
 const EXAMPLES = `
 Lines of stderr go to stderr. With --json each line is an object: time, stream, text, complete.
@@ -107,13 +107,17 @@ async function printLines(lines: readonly LogLine[], flags: LogFlags): Promise<v
   await write(stream, pieces);
 }
 
-function addText({ timestamp, text, complete }: LogLine, flags: LogFlags, pieces: Buffer[]): void {
-  if (flags.timestamps) pieces.push(Buffer.from(`${paint("dim", timestamp)} `));
+function addText(line: LogLine, flags: LogFlags, pieces: Buffer[]): void {
+  const { timestamp, stream, text, complete } = line;
+  if (flags.timestamps) pieces.push(Buffer.from(`${PAINT[stream].dim(timestamp)} `));
   pieces.push(text);
   if (complete) pieces.push(NEWLINE);
 }
 
 const NEWLINE = Buffer.from("\n");
+
+/** One of them may be a terminal and the other one a file. */
+const PAINT = { stdout: paintFor(process.stdout), stderr: paintFor(process.stderr) } as const;
 
 function jsonOf({ timestamp, stream, text, complete }: LogLine): Buffer {
   const value = { time: timestamp, stream, text: text.toString("utf8"), complete };

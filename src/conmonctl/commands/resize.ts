@@ -1,7 +1,6 @@
 import type { Command } from "commander";
-import { findContainer, resizeTerminal, State } from "../../containers/mod.ts";
+import { findContainer, resizeContainer, State } from "../../containers/mod.ts";
 import { parseCount } from "../arguments.ts";
-import { EXIT, Failure } from "../failure.ts";
 
 const EXAMPLES = `
 Examples:
@@ -17,13 +16,6 @@ export function registerResize(program: Command): void {
     .argument("<ROWS>", "height", parseCount)
     .addHelpText("after", EXAMPLES)
     .action((text: string, columns: number, rows: number) => {
-      const { name, bundle, terminal } = findContainer(new State(), text);
-      if (!terminal) {
-        throw new Failure(`container ${name} has no terminal`, {
-          status: EXIT.failed,
-          hint: "conmonctl run -t gives it one",
-        });
-      }
-      resizeTerminal(bundle, { rows, columns });
+      resizeContainer(findContainer(new State(), text), { rows, columns });
     });
 }

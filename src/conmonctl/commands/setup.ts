@@ -5,7 +5,7 @@ import { type SetupOutcome, setUp } from "../../setup/apply.ts";
 import { type CrioChoices, crioEngine } from "../../setup/crio.ts";
 import type { Engine, EngineCheck } from "../../setup/engine.ts";
 import { podmanEngine } from "../../setup/podman.ts";
-import { printJson } from "../json.ts";
+import { printJson } from "../output.ts";
 import { type Paint, paintFor } from "../paint.ts";
 
 /** What both have. */
@@ -88,7 +88,7 @@ function common(command: Command): Command {
 
 function examples(rows: readonly (readonly [string, string])[]): string {
   const lines = rows.map(([command, what]) => `  ${command}\n      ${what}`);
-  return `\nA file that somebody else has written or changed is left as it is.\n\nExamples:\n${lines.join("\n")}`;
+  return `\nA file that somebody else has written or changed is left as it is.\n\nExit status: 1 if the engine does not work, or did not use this conmon and everything was taken back.\n\nExamples:\n${lines.join("\n")}`;
 }
 
 async function carryOut(engine: Engine, options: Options): Promise<void> {
