@@ -155,9 +155,16 @@ function showHelp(_copy, program) {
 /** From the start of a container to its end. It is no container, since there need not be a runtime here. */
 function superviseOnce(copy) {
   const runtime = join(copy, "runtime");
-  const container = 'sh -c "echo to stdout; echo to stderr >&2"';
+  // It waits until the runtime has ended, since a shell reaps a child that ends before it, whose status is lost then.
+  const script = "cat; echo to stdout; echo to stderr >&2";
+  const container = `sh -c "${script}" <"$0.alive" 9>&-`;
   const steps = `[ "$1" = --pid-file ] && { ${container} & echo $! > "$2"; }`;
-  writeFileSync(runtime, `#!/bin/sh\nwhile [ $# -gt 1 ]; do ${steps}; shift; done\n`);
+  const lines = [
+    "#!/bin/sh",
+    'mkfifo "$0.alive" && exec 9<>"$0.alive"',
+    `while [ $# -gt 1 ]; do ${steps}; shift; done`,
+  ];
+  writeFileSync(runtime, `${lines.join("\n")}\n`);
   chmodSync(runtime, 0o755);
   const bundle = join(copy, "bundle");
   mkdirSync(join(bundle, "exits"), { recursive: true });

@@ -1,28 +1,19 @@
 /** What people write after options, as values. All throw commander's error, whose message names the option. */
 import { InvalidArgumentError } from "commander";
 import type { MountOption, RestartPolicy } from "../containers/mod.ts";
+import { parseSize as sizeInBytes } from "../containers/size.ts";
 import { parseTimeArgument } from "../logging/read/mod.ts";
 import { readWallClock, type WallClock } from "../sys/mod.ts";
-
-const UNITS: Readonly<Record<string, number>> = {
-  "": 1,
-  k: 2 ** 10,
-  m: 2 ** 20,
-  g: 2 ** 30,
-  t: 2 ** 40,
-};
 
 /** For options that can be given several times. */
 export function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
 }
 
-/** A size such as `512m`, in bytes. */
+/** A size such as `512m`, in bytes, above 0. */
 export function parseSize(text: string): number {
-  const [, digits, unit = ""] = /^(\d{1,12}(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text) ?? [];
-  const factor = UNITS[unit.toLowerCase()];
-  const bytes = Math.round(Number(digits) * (factor ?? 0));
-  if (digits !== undefined && bytes > 0) return bytes;
+  const bytes = sizeInBytes(text) ?? 0;
+  if (bytes > 0) return bytes;
   throw new InvalidArgumentError("A size is expected, such as 65536, 512m or 2g.");
 }
 

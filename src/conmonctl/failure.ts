@@ -1,5 +1,6 @@
 /** What ends conmonctl with a message for the user. */
 import { ContainerError, type ContainerErrorCode } from "../containers/errors.ts";
+import { printable } from "./output.ts";
 
 /** Exit statuses of conmonctl itself; a container's own is passed on where there is one. */
 export const EXIT = {
@@ -62,12 +63,17 @@ export const STATUS_OF: Readonly<Record<ContainerErrorCode, number>> = {
   failed: EXIT.failed,
 };
 
-/** Says what went wrong on stderr. Returns the exit status. */
+/**
+ * Says what went wrong on stderr: a line, and a line with a hint if there is one. What runtimes and users have written
+ * is in there as well, and must not make more of it. Returns the exit status.
+ */
 export function report(error: unknown): number {
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`conmonctl: ${message}\n`);
+  process.stderr.write(`conmonctl: ${printable(message)}\n`);
   const isOurs = error instanceof Failure || error instanceof ContainerError;
-  if (isOurs && error.hint !== undefined) process.stderr.write(`hint: ${error.hint}\n`);
+  if (isOurs && error.hint !== undefined) {
+    process.stderr.write(`hint: ${printable(error.hint)}\n`);
+  }
   if (process.env.CONMONCTL_DEBUG && error instanceof Error) {
     process.stderr.write(`${error.stack}\n`);
   }

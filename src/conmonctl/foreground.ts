@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import type { Connection, TerminalSize } from "../containers/mod.ts";
 import { stopOutputProcessing } from "../sys/mod.ts";
 import { DetachFilter } from "./detach-keys.ts";
+import { writeTo } from "./streams.ts";
 
 /** Signals that are meant for the container when we get them. */
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const;
@@ -70,7 +71,7 @@ class Foreground {
     for await (const { stream, data } of this.#options.connection) {
       // Where nobody looks any more, a write may never be over.
       if (this.#end !== "ended") break;
-      await show(stream === "stdout" ? process.stdout : process.stderr, data);
+      await writeTo(stream === "stdout" ? process.stdout : process.stderr, data);
     }
     return this.#end;
   }
@@ -162,15 +163,9 @@ export function windowSize(): TerminalSize | undefined {
   return { rows: Math.min(rows, 1000), columns: Math.min(columns, 1000) };
 }
 
-function show(stream: NodeJS.WriteStream, data: Buffer): Promise<void> | void {
-  if (stream.write(data)) return;
-  return new Promise((resolve) => {
-    const done = (): void => {
-      for (const event of ["drain", "error", "close"]) stream.off(event, done);
-      resolve();
-    };
-    for (const event of ["drain", "error", "close"]) stream.on(event, done);
-  });
+/** Tells the user, whose terminal may be in the middle of a line, how to come back. */
+export function sayDetached(container: string): void {
+  process.stderr.write(`\r\nconmonctl: detached; conmonctl attach ${container} comes back to it\n`);
 }
 
 /** What a shell calls a process that a signal ended. */

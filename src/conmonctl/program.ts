@@ -23,6 +23,7 @@ import { registerStop } from "./commands/stop.ts";
 import { registerWait } from "./commands/wait.ts";
 import { EXIT, EXIT_MEANINGS, report } from "./failure.ts";
 import { JSON_OUTPUT, jsonHelp } from "./json-output.ts";
+import { printable } from "./output.ts";
 
 /** Adds one or several sub-commands to the program. Each file in `commands/` exports one. */
 export type Registration = (program: Command) => void;
@@ -86,7 +87,7 @@ function usageError(text: string, command: Command): string {
   const meant = /^\(Did you mean (.*)\?\)$/.exec(guess)?.[1];
   const hint =
     meant === undefined ? `${nameOf(command)} --help says what there is` : `did you mean ${meant}?`;
-  return `conmonctl: ${message}\nhint: ${hint}\n`;
+  return `conmonctl: ${printable(message)}\nhint: ${printable(hint)}\n`;
 }
 
 /** With the commands that it belongs to: `conmonctl daemon stop`. */

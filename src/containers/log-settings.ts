@@ -2,6 +2,7 @@
 import { isFile, parseLogDriver } from "../logging/log-drivers.ts";
 import { LOG_OPTION_NAMES } from "../session/log-options.ts";
 import { ContainerError } from "./errors.ts";
+import { parseSize } from "./size.ts";
 
 export interface LogSettings {
   /** Values of conmon's `--log-path`. */
@@ -11,7 +12,6 @@ export interface LogSettings {
 }
 
 const OWN_NAMES = ["path", "max-size", "rotate", "tag", "label"];
-const UNITS: Readonly<Record<string, number>> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
 
 /**
  * @param drivers as conmon's `--log-path`; a file's path may be missing
@@ -89,8 +89,7 @@ function argumentsOf(name: string, value: string, option: string): string[] {
 }
 
 function bytes(text: string, option: string): number {
-  const [, digits, unit = ""] = /^(\d{1,12})([kmg]?)b?$/i.exec(text) ?? [];
-  const factor = UNITS[unit.toLowerCase()];
-  if (digits !== undefined && factor !== undefined) return Number(digits) * factor;
+  const size = parseSize(text);
+  if (size !== undefined) return size;
   throw new ContainerError("invalid", `log option ${option}: must be a size such as 10m`);
 }

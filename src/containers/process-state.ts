@@ -1,13 +1,12 @@
 /** Whether a process lives. */
 import { join } from "node:path";
+import { hasEnded, parseStat } from "../processes/stat.ts";
 import { readIfThere } from "./files.ts";
 
 /** Whether it is there and has not ended; a zombie has. */
 export function isAlive(pid: number, proc = "/proc"): boolean {
   const stat = readIfThere(join(proc, String(pid), "stat"));
-  if (stat === undefined) return false;
-  const state = stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3);
-  return state !== "Z" && state !== "X";
+  return stat !== undefined && !hasEnded(parseStat(stat));
 }
 
 /** The number in a pid file; undefined where there is none. */

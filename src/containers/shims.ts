@@ -1,6 +1,7 @@
 /** The monitors that run, whoever started them: found in /proc, where nothing can be stale. */
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
+import { parseStat } from "../processes/stat.ts";
 import { type Options, parseOptions } from "../session/options.ts";
 import { changedAt, linkTarget, readIfThere } from "./files.ts";
 
@@ -74,8 +75,7 @@ function readOptions(directory: string): Options | undefined {
 }
 
 function startTicks(directory: string): number {
-  const text = readIfThere(join(directory, "stat")) ?? "";
-  return Number(text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? 0);
+  return Number(parseStat(readIfThere(join(directory, "stat")) ?? "").startTime);
 }
 
 /** The state directory that conmonctl had when it started this monitor; undefined for those of others. */

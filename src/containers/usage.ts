@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { directoryIn, parseCgroupMounts } from "../events/cgroup.ts";
+import { type ProcessStat, parseStat } from "../processes/stat.ts";
 import type { Container } from "./container.ts";
 import { readIfThere } from "./files.ts";
 
@@ -112,25 +113,24 @@ function fieldIn(directory: string, file: string, name: string): number | undefi
 /** The process and all that descend from it. */
 function fromProcesses(pid: number, proc: string): Usage | undefined {
   const children = new Map<number, number[]>();
-  const stats = new Map<number, readonly string[]>();
+  const stats = new Map<number, ProcessStat>();
   for (const name of readdirSync(proc)) {
     if (!/^\d+$/.test(name)) continue;
     const text = readIfThere(join(proc, name, "stat"));
     if (text === undefined) continue;
-    // After the program's name, which may hold anything, come the state and the parent.
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    const parent = Number(fields[1]);
-    stats.set(Number(name), fields);
-    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+    const stat = parseStat(text);
+    stats.set(stat.pid, stat);
+    children.set(stat.parent, [...(children.get(stat.parent) ?? []), stat.pid]);
   }
   if (!stats.has(pid)) return undefined;
   let [cpu, memory, processes] = [0, 0, 0];
   for (const queue = [pid]; queue.length > 0; ) {
     const next = queue.pop();
     if (next === undefined) break;
-    const fields = stats.get(next) ?? [];
-    cpu += (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * TICK;
-    memory += Number(fields[21] ?? 0) * PAGE;
+    const stat = stats.get(next);
+    if (stat === undefined) continue;
+    cpu += stat.cpuTicks * TICK;
+    memory += stat.residentPages * PAGE;
     processes++;
     queue.push(...(children.get(next) ?? []));
   }

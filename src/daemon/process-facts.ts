@@ -1,6 +1,7 @@
 /** What `/proc` tells of a running conmond. */
 import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { hasEnded, type ProcessStat, parseStat } from "../processes/stat.ts";
 import { runBounded } from "../programs/bounded-run.ts";
 
 /** The unit of times in `/proc/PID/stat`, per second: USER_HZ, which is the same on all architectures of today. */
@@ -25,8 +26,8 @@ export interface ProcessFacts {
 
 /** Looks at a process; undefined when it is not there. */
 export function processFacts(pid: number): ProcessFacts | undefined {
-  const stat = factOf(pid, "stat");
-  if (stat === undefined || isZombie(stat)) return undefined;
+  const stat = liveStat(pid);
+  if (stat === undefined) return undefined;
   const cgroup = factOf(pid, "cgroup") ?? "";
   const memory = factOf(pid, "smaps_rollup");
   return {
@@ -43,8 +44,14 @@ export function processFacts(pid: number): ProcessFacts | undefined {
 
 /** A process and when it was started: no other has both. Undefined when it is not there. */
 export function identity(pid: number): string | undefined {
-  const stat = factOf(pid, "stat");
-  return stat === undefined || isZombie(stat) ? undefined : `${pid} ${fieldsOf(stat)[19]}`;
+  const stat = liveStat(pid);
+  return stat === undefined ? undefined : `${pid} ${stat.startTime}`;
+}
+
+function liveStat(pid: number): ProcessStat | undefined {
+  const line = factOf(pid, "stat");
+  const stat = line === undefined ? undefined : parseStat(line);
+  return stat === undefined || hasEnded(stat) ? undefined : stat;
 }
 
 function factOf(pid: number, name: string): string | undefined {
@@ -55,18 +62,9 @@ function factOf(pid: number, name: string): string | undefined {
   }
 }
 
-/** The fields from the state on; the name before may have spaces and parentheses in it. */
-function fieldsOf(stat: string): string[] {
-  return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-}
-
-function isZombie(stat: string): boolean {
-  return fieldsOf(stat)[0] === "Z";
-}
-
 /** By how long it has been running: the time of the boot is known to the second only, and the clock may be set. */
-function startTime(stat: string): Date | undefined {
-  const ticks = Number(fieldsOf(stat)[19]);
+function startTime(stat: ProcessStat): Date | undefined {
+  const ticks = Number(stat.startTime);
   const [uptime] = readFileSync("/proc/uptime", "latin1").split(" ");
   const age = Number(uptime) - ticks / TICKS;
   return Number.isNaN(age) ? undefined : new Date(Date.now() - age * 1000);

@@ -8,10 +8,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, fstatSync, readSync } from "node:fs";
 import { endianness } from "node:os";
 import { fileURLToPath } from "node:url";
+import type { ProcessId } from "../processes/stat.ts";
 import * as sys from "../sys/mod.ts";
 import { Failure } from "./failure.ts";
 import { type Answer, decodeAnswer, describeFailure, encodeOrder, type Order } from "./order.ts";
-import { type ProcessId, statOf } from "./processes.ts";
+import { statOf } from "./processes.ts";
 
 const PACKET_MAX = 8192;
 const WORD = Uint8Array.of(1);

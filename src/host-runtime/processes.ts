@@ -1,32 +1,7 @@
 /** Processes as /proc shows them. See proc(5). */
 import { readdirSync, readFileSync } from "node:fs";
+import { hasEnded, type ProcessId, type ProcessStat, parseStat } from "../processes/stat.ts";
 import * as sys from "../sys/mod.ts";
-
-/** A process for good: pids are used again, but not with the same start. */
-export interface ProcessId {
-  readonly pid: number;
-  /** When it was started, in clock ticks since the machine was. */
-  readonly startTime: string;
-}
-
-/** What /proc/PID/stat says. */
-export interface ProcessStat extends ProcessId {
-  readonly state: string;
-  readonly parent: number;
-  readonly session: number;
-}
-
-/** Reads a line of /proc/PID/stat. The program's name in it may have any characters. */
-export function parseStat(line: string): ProcessStat {
-  const fields = line.slice(line.lastIndexOf(")") + 2).split(" ");
-  return {
-    pid: Number.parseInt(line, 10),
-    state: fields[0] ?? "",
-    parent: Number(fields[1]),
-    session: Number(fields[3]),
-    startTime: fields[19] ?? "",
-  };
-}
 
 /** The process that has this pid now, if one has. A zombie counts. */
 export function statOf(pid: number): ProcessStat | undefined {
@@ -43,10 +18,6 @@ export function statOf(pid: number): ProcessStat | undefined {
 export function isAlive(id: ProcessId): boolean {
   const stat = statOf(id.pid);
   return stat !== undefined && stat.startTime === id.startTime && !hasEnded(stat);
-}
-
-function hasEnded({ state }: ProcessStat): boolean {
-  return state === "Z" || state === "X" || state === "x";
 }
 
 /**

@@ -10,10 +10,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import type { ProcessId } from "../processes/stat.ts";
 import type { Hooks, UserNamespace } from "./config.ts";
 import { Failure } from "./failure.ts";
 import type { ProcessSpec } from "./process-spec.ts";
-import { isAlive, type ProcessId, statOf } from "./processes.ts";
+import { isAlive, statOf } from "./processes.ts";
 
 export type Status = "created" | "running" | "stopped";
 

@@ -47,6 +47,10 @@ describe("the package", { skip: unlessRootWith("runc", "npm") }, () => {
       "supervise.mjs",
       /^stdout: ready\nit says: ready\nthe question ended with 0\nthe service ended with 0\ncreate \nstart \nexec \nstop \nexit 0\n$/,
     ],
+    [
+      "restart.mjs",
+      /^created, process \d+\ndid the first\ndid the second\ndid the third\nit ended with 0 after 2 restarts\n$/,
+    ],
   ] as const) {
     it(`has an example that works: ${example}`, async (t) => {
       const program = join(project, "node_modules/conmon-ts/examples/library", example);
@@ -64,7 +68,7 @@ describe("the package", { skip: unlessRootWith("runc", "npm") }, () => {
 
   it("has examples of all kinds, and each of them is tried here", () => {
     const examples = readdirSync(join(projectRoot, "examples/library"));
-    assert.deepEqual(examples, ["run-job.mjs", "supervise.mjs"]);
+    assert.deepEqual(examples, ["restart.mjs", "run-job.mjs", "supervise.mjs"]);
   });
 
   it("has types for the strictest of programs, which then run", async (t) => {

@@ -12,9 +12,10 @@ import { numberLimit, openFilesLimit } from "../../src/host-runtime/limits.ts";
 import { formatRecord } from "../../src/host-runtime/log.ts";
 import { decodeAnswer, describeFailure, encodeOrder } from "../../src/host-runtime/order.ts";
 import { readListenDescriptors } from "../../src/host-runtime/process-order.ts";
-import { findMembers, type ProcessStat, parseStat } from "../../src/host-runtime/processes.ts";
+import { findMembers } from "../../src/host-runtime/processes.ts";
 import { signalNumber } from "../../src/host-runtime/signals.ts";
 import { checkId, defaultRoot } from "../../src/host-runtime/store.ts";
+import { type ProcessStat, parseStat } from "../../src/processes/stat.ts";
 
 const INFINITY = 0xffff_ffff_ffff_ffffn;
 
@@ -329,7 +330,7 @@ describe("the host runtime's small formats", () => {
 
 describe("processes as the host runtime sees them", () => {
   it("are read from stat whatever their name is", () => {
-    const rest = "S 12 34 56 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 987654 0";
+    const rest = "S 12 34 56 0 -1 0 0 0 0 0 70 7 0 0 20 0 1 0 987654 4096 33";
     fc.assert(
       fc.property(fc.string({ maxLength: 15 }), (name) => {
         assert.deepEqual(parseStat(`4321 (${name}) ${rest}`), {
@@ -337,7 +338,9 @@ describe("processes as the host runtime sees them", () => {
           state: "S",
           parent: 12,
           session: 56,
+          cpuTicks: 77,
           startTime: "987654",
+          residentPages: 33,
         });
       }),
     );
@@ -349,6 +352,8 @@ describe("processes as the host runtime sees them", () => {
     session,
     state,
     startTime: String(pid),
+    cpuTicks: 0,
+    residentPages: 0,
   });
   const pids = (all: ProcessStat[], ...leaders: number[]) =>
     findMembers(

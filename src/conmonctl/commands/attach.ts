@@ -9,7 +9,7 @@ import {
 } from "../../containers/mod.ts";
 import { detachKeysOption } from "../detach-keys.ts";
 import { EXIT, Failure } from "../failure.ts";
-import { inForeground, statusOfSignal } from "../foreground.ts";
+import { inForeground, sayDetached, statusOfSignal } from "../foreground.ts";
 
 const EXAMPLES = `
 Signals that conmonctl gets are handed on to the container, unless it has a terminal: there Ctrl-C is typed
@@ -61,7 +61,7 @@ async function attach(text: string, flags: AttachFlags): Promise<number> {
   if (end !== "ended") detached.abort();
   if (end === "hung-up") return statusOfSignal("SIGHUP");
   if (end === "detached") {
-    process.stderr.write(`\r\nconmonctl: detached; conmonctl attach ${name} comes back to it\n`);
+    sayDetached(name);
     return EXIT.ok;
   }
   const status = await ended;

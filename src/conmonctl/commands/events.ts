@@ -3,6 +3,7 @@ import { type ContainerEvent, findContainer, readEvents, State } from "../../con
 import { parseDate } from "../arguments.ts";
 import { printable, printJsonLine } from "../output.ts";
 import { type Paint, paintFor } from "../paint.ts";
+import { untilEnough } from "../streams.ts";
 
 const EXAMPLES = `
 Events are: create, start, exit, oom, restart, stop, kill, exec, attach, detach, remove.
@@ -37,13 +38,9 @@ export function registerEvents(program: Command): void {
 
 async function printEvents(name: string | undefined, flags: EventFlags): Promise<void> {
   const state = new State();
-  const stop = new AbortController();
-  const end = (): void => stop.abort();
-  process.stdout.on("error", end);
-  process.once("SIGINT", end).once("SIGTERM", end);
   const events = readEvents(state, {
     follow: flags.follow,
-    signal: stop.signal,
+    signal: untilEnough(),
     ...(flags.since === undefined ? {} : { since: flags.since }),
     ...(flags.until === undefined ? {} : { until: flags.until }),
     ...(name === undefined ? {} : { id: findContainer(state, name).id }),

@@ -9,6 +9,7 @@ import {
 import type { WallClock } from "../../sys/mod.ts";
 import { parseCount, parseTime } from "../arguments.ts";
 import { paintFor } from "../paint.ts";
+import { writeTo } from "../streams.ts";
 
 const EXAMPLES = `
 Lines of stderr go to stderr. With --json each line is an object: time, stream, text, complete.
@@ -126,16 +127,5 @@ function jsonOf({ timestamp, stream, text, complete }: LogLine): Buffer {
 
 async function write(stream: LogLine["stream"], pieces: readonly Buffer[]): Promise<void> {
   if (pieces.length === 0) return;
-  const output = stream === "stdout" ? process.stdout : process.stderr;
-  if (!output.write(Buffer.concat(pieces)) && !output.destroyed) await drained(output);
-}
-
-function drained(stream: NodeJS.WriteStream): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      for (const event of ["drain", "error", "close"]) stream.off(event, done);
-      resolve();
-    };
-    for (const event of ["drain", "error", "close"]) stream.on(event, done);
-  });
+  await writeTo(stream === "stdout" ? process.stdout : process.stderr, Buffer.concat(pieces));
 }

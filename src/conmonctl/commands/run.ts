@@ -25,7 +25,13 @@ import {
 } from "../arguments.ts";
 import { detachKeysOption } from "../detach-keys.ts";
 import { EXIT, Failure } from "../failure.ts";
-import { type ForegroundEnd, inForeground, statusOfSignal, windowSize } from "../foreground.ts";
+import {
+  type ForegroundEnd,
+  inForeground,
+  sayDetached,
+  statusOfSignal,
+  windowSize,
+} from "../foreground.ts";
 import { printJson } from "../output.ts";
 
 interface RunFlags {
@@ -259,6 +265,6 @@ async function waitForNext(state: State, container: StartedContainer, run: numbe
 
 function leave({ name }: StartedContainer, end: ForegroundEnd): number {
   if (end === "hung-up") return statusOfSignal("SIGHUP");
-  process.stderr.write(`\r\nconmonctl: detached; conmonctl attach ${name} comes back to it\n`);
+  sayDetached(name);
   return EXIT.ok;
 }

@@ -9,6 +9,7 @@ import {
 } from "../../containers/mod.ts";
 import { parsePositive } from "../arguments.ts";
 import { type Column, formatBytes, formatTable, printJson, printJsonLine } from "../output.ts";
+import { untilEnough } from "../streams.ts";
 
 const EXAMPLES = `
 CPU is in percent of one processor. OUTPUT/S is what a container writes, LINES/S what of it was logged,
@@ -45,15 +46,11 @@ export function registerStats(program: Command): void {
 
 async function showStats(names: readonly string[], flags: StatsFlags): Promise<void> {
   const state = new State();
-  const stop = new AbortController();
-  const end = (): void => stop.abort();
-  process.stdout.on("error", end);
-  process.once("SIGINT", end).once("SIGTERM", end);
   const select = (): Container[] =>
     names.length > 0
       ? names.map((name) => findContainer(state, name))
       : listContainers(state).filter((container) => container.state === "running");
-  for await (const stats of watchStats(select, flags.interval * 1000, stop.signal)) {
+  for await (const stats of watchStats(select, flags.interval * 1000, untilEnough())) {
     show(stats, flags);
     if (!flags.stream) return;
   }

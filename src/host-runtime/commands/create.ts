@@ -1,6 +1,7 @@
 /** `create`: a process that waits for `start`. */
 import { renameSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import type { ProcessId } from "../../processes/stat.ts";
 import * as sys from "../../sys/mod.ts";
 import type { Call } from "../command.ts";
 import { type Config, readConfig } from "../config.ts";
@@ -12,7 +13,6 @@ import { Launch } from "../launch.ts";
 import type { Log } from "../log.ts";
 import type { Order } from "../order.ts";
 import { givePipes, makeOrder, readListenDescriptors } from "../process-order.ts";
-import type { ProcessId } from "../processes.ts";
 import { type Container, ociState, type Place } from "../store.ts";
 
 /** An annotation of the bundle, or a variable of the environment, with which nothing is said about isolation. */

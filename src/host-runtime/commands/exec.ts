@@ -38,13 +38,15 @@ export async function exec({ options, args: [id = "", ...command], store }: Call
     place.addExec(processId);
     console?.send();
     writePidFile(options.text("pid-file"), processId.pid);
+    // Before it begins, since whoever sees it run may signal us.
+    if (!detached) forwardSignals(launch, shared);
     // Nothing may be awaited before we leave, see launch.ts; unless it is us who wait for the end.
     launch.release();
   } catch (error) {
     await launch.abandon();
     throw error;
   }
-  return detached ? 0 : await statusOf(launch, shared);
+  return detached ? 0 : await statusOf(launch);
 }
 
 function openTerminal(socket: string, order: Order, spec: ProcessSpec): Console {
@@ -66,15 +68,19 @@ function launchProcess(
 }
 
 /**
- * Hands signals on and resolves to the exit status, 128 and more for a signal's.
+ * Hands signals on.
  *
  * @param shared at our terminal: the process gets the terminal's signals by itself
  */
-async function statusOf(launch: Launch, shared: boolean): Promise<number> {
+function forwardSignals(launch: Launch, shared: boolean): void {
   for (const signal of [...TERMINAL_SIGNALS, ...OTHER_SIGNALS]) {
     const forward = !shared || !(TERMINAL_SIGNALS as readonly string[]).includes(signal);
     process.on(signal, () => forward && launch.signal(signal));
   }
+}
+
+/** Resolves to the exit status, 128 and more for a signal's. */
+async function statusOf(launch: Launch): Promise<number> {
   const { status, signal } = await launch.ended();
   return status ?? 128 + (signal === null ? 0 : constants.signals[signal]);
 }

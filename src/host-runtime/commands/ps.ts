@@ -1,8 +1,9 @@
 /** `ps`: the processes that can be told to belong to a container. */
 import { readFileSync, writeFileSync } from "node:fs";
+import type { ProcessStat } from "../../processes/stat.ts";
 import type { Call } from "../command.ts";
 import { Failure } from "../failure.ts";
-import { findMembers, type ProcessStat } from "../processes.ts";
+import { findMembers } from "../processes.ts";
 
 export function ps({ options, args: [id = ""], store }: Call): number {
   const format = options.text("format") ?? "table";
