@@ -11,10 +11,11 @@ import { SLOT } from "../shim/messages.ts";
 import * as sys from "../sys/mod.ts";
 import type { CheckedOptions } from "./checks.ts";
 import { ContainerTerminal } from "./container-terminal.ts";
-import { CLIENTS_MAX, ClientDeposit, DEPOSIT, takeDeposit } from "./deposit.ts";
+import { CLIENTS_MAX, ClientDeposit, DEPOSIT, takeClients, takeDeposit } from "./deposit.ts";
 import { StandardInput } from "./input.ts";
 import type { Journal } from "./journal.ts";
 import { KeptLog } from "./kept-log.ts";
+import { CLIENT_GRACE_MS } from "./last-clients.ts";
 import { openSinks, sinksOpened } from "./open-sinks.ts";
 import type { Output, OutputEvents } from "./output.ts";
 import { OutputCounters } from "./output-counters.ts";
@@ -24,18 +25,14 @@ import { within } from "./patience.ts";
 import type { Surroundings } from "./stage.ts";
 import { StartupText } from "./startup-text.ts";
 import { Transit } from "./transit.ts";
-
-/** How long attached clients that read slowly are given for the rest, in milliseconds. */
-const CLIENT_GRACE_MS = 10_000;
+import { depositUndelivered, takeUndelivered, withBacklogs } from "./undelivered-deposit.ts";
 
 /** How long the rest of a character is waited for then: it has been written by whoever wrote its beginning. */
 const CHARACTER_MS = 500;
 
-/** How long they hold up a session that goes to another conmond, in milliseconds. */
-const CLIENT_SETTLE_MS = 1000;
-
 /** Everything that a stream of this container passes through. */
 export class ContainerIo {
+  readonly #around: Surroundings;
   readonly #options: CheckedOptions;
   readonly #connection: ShimConnection;
   readonly #messages: OwnMessages;
@@ -49,6 +46,7 @@ export class ContainerIo {
   readonly #terminal: ContainerTerminal | undefined;
   #outputs: Output[] = [];
   #attach: AttachServer | undefined;
+  #clients: ClientDeposit | undefined;
   #fifos: ControlFifos | undefined;
   #startup: StartupText | undefined;
   #transit: Transit | undefined;
@@ -68,6 +66,7 @@ export class ContainerIo {
   constructor(around: Surroundings, journal: Journal, inherited: Map<number, number>) {
     const { options, connection, messages, zone, released } = around;
     this.#clock = { seconds: 0, nanoseconds: 0, zone };
+    this.#around = around;
     this.#options = options;
     this.#journal = journal;
     this.#connection = connection;
@@ -245,24 +244,24 @@ export class ContainerIo {
   }
 
   /**
-   * Reads no more, from the container and from clients, and waits until what was read before is where it
-   * belongs: in the logs, with clients that read, in the container's stdin. Then the session can be closed and
-   * another conmond goes on. What has not arrived after so many milliseconds is lost, as when conmond is killed.
+   * Reads no more, from the container and from clients, and waits until the logs have what was read before. Then
+   * {@link depositUndelivered} is to be called and the session can be closed: another conmond goes on. What logs
+   * do not have after so many milliseconds is lost, as when conmond is killed.
    */
   async settle(milliseconds: number): Promise<void> {
     this.#settling = true;
     this.#attach?.pauseInput();
     await this.#completeCharacters();
-    const clients = Promise.all([this.#attach?.delivered(), this.#input?.drained()]);
-    await Promise.all([
-      within(this.#settleLogs(), milliseconds),
-      // Nobody reads the container's output meanwhile, and it is not to wait long for a client.
-      within(clients, Math.min(milliseconds, CLIENT_SETTLE_MS)),
-    ]);
-    const late = this.#attach?.pendingBytes ?? 0;
-    if (late > 0) {
-      this.#messages.warn(`Attached clients that read slowly lose ${late} bytes of output`);
-    }
+    await within(this.#settleLogs(), milliseconds);
+  }
+
+  /**
+   * Leaves with the shim what clients and the container's stdin have not taken yet, for the next conmond. Nothing
+   * may be given to them after that, so `close()` is to follow at once.
+   */
+  depositUndelivered(): void {
+    if (this.#attach === undefined || this.#clients === undefined) return;
+    depositUndelivered(this.#around, this.#attach, this.#clients, this.#input?.pending);
   }
 
   async #settleLogs(): Promise<void> {
@@ -369,9 +368,11 @@ export class ContainerIo {
   }
 
   #openAttach(bundle: string, inherited: Map<number, number>): void {
-    const clients = [...inherited].filter(([slot]) => slot >= DEPOSIT.firstClient);
-    for (const [slot] of clients) inherited.delete(slot);
-    const deposit = new ClientDeposit(this.#connection, new Map(clients));
+    const undelivered = takeUndelivered(this.#around, inherited);
+    if (undelivered.input !== undefined) this.#input?.write(undelivered.input);
+    const clients = takeClients(inherited);
+    const deposit = new ClientDeposit(this.#connection, clients);
+    this.#clients = deposit;
     const settings = {
       bundle,
       fullAttach: this.#options.fullAttach,
@@ -395,12 +396,8 @@ export class ContainerIo {
       this.#attach = AttachServer.open(settings);
       this.#connection.keep(DEPOSIT.listener, this.#attach.listenerFd);
     } else {
-      this.#attach = AttachServer.adopt(
-        listener,
-        clients.map(([, fd]) => fd),
-        settings,
-      );
-      this.#counters.write(clients.length);
+      this.#attach = AttachServer.adopt(listener, withBacklogs(clients, undelivered), settings);
+      this.#counters.write(clients.size);
     }
     // Until there is a stdin, input is safest where it is: with the shim's copy of the client's socket.
     if (this.#input !== undefined) this.#attach.pauseInput();
@@ -446,7 +443,8 @@ export class ContainerIo {
   }
 
   #resumeInput(): void {
-    if (!this.#settling) this.#attach?.resumeInput();
+    // At most one packet is held back, also where the container does not read for many conmonds.
+    if (!this.#settling && this.#input?.pending === undefined) this.#attach?.resumeInput();
   }
 
   #makeInput(): StandardInput {
