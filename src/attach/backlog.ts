@@ -1,8 +1,11 @@
+import * as sys from "../sys/mod.ts";
+import { decodeBacklog, encodeBacklog } from "./backlog-file.ts";
 import { MAX_PACKET_SIZE } from "./packet.ts";
 import { SpillFile } from "./spill-file.ts";
 
-const LARGEST_CHUNK = 64 * 1024;
 const LENGTH_SIZE = 2;
+/** Of a chunk, in bytes. */
+const CHUNK_SIZES = { least: 2 * (LENGTH_SIZE + MAX_PACKET_SIZE), most: 64 * 1024 };
 
 /** The settings of a {@link Backlog}. */
 export interface BacklogSettings {
@@ -12,6 +15,20 @@ export interface BacklogSettings {
   spillLimit: number;
   /** Directories in which that file may be made, see SpillFile. */
   spillDirectories: readonly string[];
+}
+
+/** A backlog outside of a {@link Backlog}, as descriptors that can be sent to another process. */
+export interface PackedBacklog {
+  /** A memory file, see backlog-file.ts. */
+  readonly memory: number;
+  /** The spill file, if there is one. */
+  readonly spill: number | undefined;
+}
+
+/** Closes the descriptors of one that nobody goes on with. */
+export function dropPacked({ memory, spill }: PackedBacklog): void {
+  sys.close(memory);
+  if (spill !== undefined) sys.close(spill);
 }
 
 /** A packet in the queue: `length` bytes from `offset` in `bytes`. */
@@ -28,9 +45,10 @@ interface Chunk {
   end: number;
 }
 
-interface SpilledChunk {
-  slot: number;
-  length: number;
+/** A chunk in the file: the slot's number, and its length in bytes. */
+export interface SpilledChunk {
+  readonly slot: number;
+  readonly length: number;
 }
 
 /**
@@ -44,7 +62,7 @@ interface SpilledChunk {
 export class Backlog {
   readonly #chunkSize: number;
   readonly #mostChunks: number;
-  readonly #file: SpillFile;
+  #file: SpillFile;
   #memory: Chunk[] = [];
   #spilled: SpilledChunk[] = [];
   #last: Chunk | undefined;
@@ -53,16 +71,66 @@ export class Backlog {
   #size = 0;
   readonly #front: QueuedPacket = { bytes: new Uint8Array(0), offset: 0, length: 0 };
 
-  constructor({ memoryLimit, spillLimit, spillDirectories }: BacklogSettings) {
-    const quarter = Math.floor(memoryLimit / 4);
-    const smallest = 2 * (LENGTH_SIZE + MAX_PACKET_SIZE);
-    this.#chunkSize = Math.max(smallest, Math.min(LARGEST_CHUNK, quarter));
-    this.#mostChunks = Math.max(2, Math.floor(memoryLimit / this.#chunkSize));
-    this.#file = new SpillFile({
-      directories: spillDirectories,
-      slotSize: this.#chunkSize,
-      limit: spillLimit,
+  /** @param chunkSize bytes, where those of another process are gone on with; default: by the limit */
+  constructor(settings: BacklogSettings, chunkSize = chunkSizeFor(settings)) {
+    this.#chunkSize = chunkSize;
+    this.#mostChunks = Math.max(2, Math.floor(settings.memoryLimit / chunkSize));
+    this.#file = new SpillFile(spillSettings(settings, chunkSize));
+  }
+
+  /**
+   * Goes on with what another process had packed. The descriptors are closed or belong to this object.
+   *
+   * @throws Error when they do not hold what a backlog is packed into
+   */
+  static unpack(settings: BacklogSettings, packed: PackedBacklog): Backlog {
+    let { spill } = packed;
+    try {
+      const { chunkSize, size, chunks, spilled, last } = decodeBacklog(packed.memory, CHUNK_SIZES);
+      const backlog = new Backlog(settings, chunkSize);
+      if (spilled.length > 0) {
+        if (spill === undefined) throw new Error("a backlog came without its spill file");
+        const slots = spilled.map(({ slot }) => slot);
+        backlog.#file = SpillFile.adopt(spillSettings(settings, chunkSize), spill, slots);
+        spill = undefined;
+      }
+      const inMemory = (content: Uint8Array): Chunk => {
+        const bytes = new Uint8Array(chunkSize);
+        bytes.set(content);
+        return { bytes, start: 0, end: content.length };
+      };
+      backlog.#memory = chunks.map(inMemory);
+      backlog.#spilled = [...spilled];
+      backlog.#last = last && inMemory(last);
+      backlog.#size = size;
+      return backlog;
+    } finally {
+      sys.close(packed.memory);
+      if (spill !== undefined) sys.close(spill);
+    }
+  }
+
+  /**
+   * Packs it for another process, and leaves it as it is; it must not be used any more but to be closed.
+   *
+   * @returns descriptors that belong to the caller
+   * @throws a system error
+   */
+  pack(): PackedBacklog {
+    const memory = encodeBacklog({
+      chunkSize: this.#chunkSize,
+      size: this.#size,
+      chunks: this.#memory.map(contentOf),
+      spilled: this.#spilled,
+      last: this.#last && contentOf(this.#last),
     });
+    try {
+      const { fd } = this.#file;
+      return { memory, spill: fd === undefined ? undefined : sys.duplicate(fd) };
+    } catch (error) {
+      sys.close(memory);
+      throw error;
+    }
   }
 
   /** The bytes of all packets that wait. */
@@ -171,6 +239,19 @@ export class Backlog {
     this.#spare = undefined;
     return { bytes, start: 0, end: 0 };
   }
+}
+
+function chunkSizeFor({ memoryLimit }: BacklogSettings): number {
+  const { least, most } = CHUNK_SIZES;
+  return Math.max(least, Math.min(most, Math.floor(memoryLimit / 4)));
+}
+
+function spillSettings({ spillLimit, spillDirectories }: BacklogSettings, slotSize: number) {
+  return { directories: spillDirectories, slotSize, limit: spillLimit };
+}
+
+function contentOf({ bytes, start, end }: Chunk): Uint8Array {
+  return bytes.subarray(start, end);
 }
 
 function packetLength({ bytes, start }: Chunk): number {

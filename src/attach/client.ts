@@ -1,5 +1,5 @@
 import * as sys from "../sys/mod.ts";
-import { Backlog, type BacklogSettings } from "./backlog.ts";
+import { Backlog, type BacklogSettings, type PackedBacklog } from "./backlog.ts";
 
 /** The most bytes that a client may send in one packet. */
 export const MAX_INPUT_PACKET = 256 * 1024;
@@ -56,6 +56,20 @@ export class AttachClient {
   /** The bytes that the client has not taken yet, as far as they are still here. */
   get pending(): number {
     return this.#backlog?.size ?? 0;
+  }
+
+  /** Goes on with what another process had yet to send; to be called before anything is delivered. */
+  resume(backlog: Backlog): void {
+    this.#backlog = backlog;
+  }
+
+  /**
+   * What the client has not taken yet, for another process; only to be released then. Undefined if that is nothing.
+   *
+   * @throws a system error
+   */
+  packBacklog(): PackedBacklog | undefined {
+    return this.pending > 0 ? this.#backlog?.pack() : undefined;
   }
 
   /** Whether there is nothing more to get from the client or to give to it. */

@@ -5,6 +5,7 @@
  * @module
  */
 
+export { dropPacked, type PackedBacklog } from "./backlog.ts";
 export {
   type ControlDescriptors,
   ControlFifos,
@@ -17,4 +18,4 @@ export {
   type Packet,
   readPacket,
 } from "./packet.ts";
-export { AttachServer, type AttachServerOptions } from "./server.ts";
+export { type AdoptedClient, AttachServer, type AttachServerOptions } from "./server.ts";

@@ -9,7 +9,7 @@ import {
   linkToBundle,
   openAttachSocket,
 } from "./attach-socket.ts";
-import type { BacklogSettings } from "./backlog.ts";
+import { Backlog, type BacklogSettings, dropPacked, type PackedBacklog } from "./backlog.ts";
 import { AttachClient } from "./client.ts";
 import { fillPacket, MAX_PACKET_DATA, MAX_PACKET_SIZE, type OutputStream } from "./packet.ts";
 
@@ -50,6 +50,12 @@ export interface AttachServerOptions {
   maxClients?: number;
 }
 
+/** A client that another process has served, with what that had yet to send to it. */
+export interface AdoptedClient {
+  readonly fd: number;
+  readonly backlog?: PackedBacklog | undefined;
+}
+
 /** One packet at a time is under way, in all of the process. */
 const packet = new Uint8Array(MAX_PACKET_SIZE);
 
@@ -67,16 +73,16 @@ export class AttachServer {
   readonly #options: AttachServerOptions;
   readonly #backlogSettings: BacklogSettings;
   readonly #faults: FaultLimit;
-  readonly #listener: Listener;
+  /** None where nobody is to come any more. */
+  readonly #listener: Listener | undefined;
   readonly #clients = new Map<number, AttachClient>();
   /** What becomes of input: at the end nobody wants it any more, but clients can still send it. */
   #input: "wanted" | "paused" | "discarded" = "wanted";
   #finished: Promise<void> | undefined;
   #onAllGone: (() => void) | undefined;
   #grace: NodeJS.Timeout | undefined;
-  #onDelivered: (() => void)[] = [];
 
-  private constructor(listenerFd: number, options: AttachServerOptions) {
+  private constructor(listenerFd: number | undefined, options: AttachServerOptions) {
     this.#options = options;
     this.#backlogSettings = {
       memoryLimit: options.bufferLimit ?? MEBIBYTE,
@@ -84,6 +90,7 @@ export class AttachServer {
       spillDirectories: [options.bundle, temporaryDirectory, "/var/tmp"],
     };
     this.#faults = new FaultLimit((error) => options.onFault(error));
+    if (listenerFd === undefined) return;
     this.#listener = new Listener(listenerFd, {
       client: "attach client",
       onConnection: (fd) => this.#welcome(fd),
@@ -112,21 +119,38 @@ export class AttachServer {
   }
 
   /**
-   * Goes on with descriptors that another process opened; socket and link are there already. Output
-   * that the other one still kept for clients is not known here.
+   * Goes on with descriptors that another process opened; socket and link are there already. What that had
+   * yet to send to clients is known here only where it comes along.
    */
   static adopt(
     listenerFd: number,
-    clientFds: readonly number[],
+    clients: readonly AdoptedClient[],
     options: AttachServerOptions,
   ): AttachServer {
     const server = new AttachServer(listenerFd, options);
-    for (const fd of clientFds) server.#add(fd);
+    for (const client of clients) server.#adopt(client);
+    return server;
+  }
+
+  /**
+   * Goes on with the clients of one that another process had begun to {@link finish}: they get what is left for
+   * them, and nobody else comes any more. Nothing in the file system is touched.
+   */
+  static adoptFinishing(
+    clients: readonly AdoptedClient[],
+    options: AttachServerOptions,
+    graceMilliseconds: number,
+  ): AttachServer {
+    const server = new AttachServer(undefined, options);
+    for (const client of clients) server.#adopt(client);
+    server.#finished = server.#finishClients(graceMilliseconds);
     return server;
   }
 
   /** The listening socket. It stays this object's own; closed once `finish()` has been called. */
   get listenerFd(): number {
+    if (this.#listener === undefined)
+      throw new Error("nothing listens for attach clients any more");
     return this.#listener.fd;
   }
 
@@ -140,7 +164,7 @@ export class AttachServer {
    * output is logged: who connected before it was written is to have it.
    */
   acceptWaiting(): void {
-    if (this.#finished === undefined) this.#listener.acceptWaiting();
+    if (this.#finished === undefined) this.#listener?.acceptWaiting();
   }
 
   /** Sends output to all clients. `data` is only valid during the call. */
@@ -166,15 +190,21 @@ export class AttachServer {
     if (this.#input === "wanted") this.#setInput("paused");
   }
 
-  /** The output that clients have yet to take, in bytes of packets. */
-  get pendingBytes(): number {
-    return [...this.#clients.values()].reduce((sum, client) => sum + client.pending, 0);
-  }
-
-  /** Resolves when no client has output yet to take. */
-  async delivered(): Promise<void> {
-    if (this.pendingBytes === 0) return;
-    await new Promise<void>((resolve) => this.#onDelivered.push(resolve));
+  /**
+   * What clients have yet to take, by their descriptors, for the process that goes on with them; it belongs to the
+   * caller. Nothing may be sent to them after that, so `close()` is to follow at once.
+   */
+  packBacklogs(): Map<number, PackedBacklog> {
+    const packed = new Map<number, PackedBacklog>();
+    for (const client of this.#clients.values()) {
+      try {
+        const backlog = client.packBacklog();
+        if (backlog !== undefined) packed.set(client.fd, backlog);
+      } catch (error) {
+        this.#options.onFault(lost(client.pending, error));
+      }
+    }
+    return packed;
   }
 
   /**
@@ -197,7 +227,7 @@ export class AttachServer {
    * process is replaced: connections, socket and link stay.
    */
   close(): void {
-    this.#listener.close();
+    this.#listener?.close();
     for (const client of this.#clients.values()) client.release();
     this.#clients.clear();
     this.#endGrace();
@@ -234,6 +264,22 @@ export class AttachServer {
     return true;
   }
 
+  #adopt({ fd, backlog }: AdoptedClient): void {
+    const added = this.#add(fd);
+    const client = this.#clients.get(fd);
+    if (backlog === undefined) return;
+    if (!added || client === undefined) {
+      dropPacked(backlog);
+      return;
+    }
+    try {
+      client.resume(Backlog.unpack(this.#backlogSettings, backlog));
+      client.watch(this.#input !== "paused");
+    } catch (error) {
+      this.#options.onFault(lost(undefined, error));
+    }
+  }
+
   #onReady(fd: number, events: number): void {
     const client = this.#clients.get(fd);
     if (client === undefined) return;
@@ -260,9 +306,6 @@ export class AttachServer {
     const served = this.#finished !== undefined && client.pending === 0;
     if (client.isOver || served) this.#drop(client);
     else client.watch(this.#input !== "paused");
-    if (this.#onDelivered.length > 0 && this.pendingBytes === 0) {
-      for (const resolve of this.#onDelivered.splice(0)) resolve();
-    }
   }
 
   #drop(client: AttachClient): void {
@@ -270,7 +313,7 @@ export class AttachServer {
     this.#clients.delete(client.fd);
     this.#options.onClientsChanged?.(undefined, client.fd);
     client.close();
-    this.#listener.retry();
+    this.#listener?.retry();
     if (this.#clients.size === 0 && this.#finished !== undefined) this.#endGrace();
   }
 
@@ -281,7 +324,11 @@ export class AttachServer {
 
   #finish(graceMilliseconds: number): Promise<void> {
     this.#remove(attachSocketPath(this.#options.bundle));
-    this.#listener.turnAway();
+    this.#listener?.turnAway();
+    return this.#finishClients(graceMilliseconds);
+  }
+
+  #finishClients(graceMilliseconds: number): Promise<void> {
     this.#setInput("discarded");
     const allGone = new Promise<void>((resolve) => {
       this.#onAllGone = resolve;
@@ -313,6 +360,12 @@ export class AttachServer {
       this.#options.onFault(error as Error);
     }
   }
+}
+
+/** @param bytes of packets, if it is known how many */
+function lost(bytes: number | undefined, cause: unknown): Error {
+  const what = bytes === undefined ? "what was kept for it" : `the ${bytes} bytes kept for it`;
+  return new Error(`An attach client loses ${what}: ${(cause as Error).message}`, { cause });
 }
 
 function linkOf({ socketDirectory, linkName }: AttachServerOptions): string {

@@ -45,6 +45,32 @@ export class SpillFile {
     this.#settings = settings;
   }
 
+  /**
+   * Goes on with a file that another process has made, and owns it.
+   *
+   * @param used the slots in it that hold something, at least one
+   * @throws Error when they cannot be in it; the descriptor stays the caller's then
+   */
+  static adopt(settings: SpillFileSettings, fd: number, used: readonly number[]): SpillFile {
+    const file = new SpillFile(settings);
+    const { size } = fs.fstatSync(fd);
+    const slots = Math.ceil(size / settings.slotSize);
+    const all = new Set(used);
+    if (all.size === 0 || all.size < used.length || used.some((slot) => slot >= slots)) {
+      throw new Error(`a spill file of ${size} bytes does not hold what is said to be in it`);
+    }
+    for (let slot = 0; slot < slots; slot++) if (!all.has(slot)) file.#free.push(slot);
+    file.#fd = fd;
+    file.#slots = slots;
+    file.#checkedSize = slots * settings.slotSize;
+    return file;
+  }
+
+  /** The file's descriptor, which stays this object's own; undefined if there is no file just now. */
+  get fd(): number | undefined {
+    return this.#fd;
+  }
+
   /** Whether the file exists just now: it does as long as a slot is used. */
   get isOpen(): boolean {
     return this.#fd !== undefined;

@@ -8,27 +8,24 @@ import type { ShimConnection } from "../shim/connection.ts";
 import { SLOT } from "../shim/messages.ts";
 import type { CheckedOptions } from "./checks.ts";
 import { ContainerTerminal } from "./container-terminal.ts";
-import { CLIENTS_MAX, ClientDeposit, DEPOSIT, takeDeposit } from "./deposit.ts";
+import { CLIENTS_MAX, ClientDeposit, DEPOSIT, takeClients, takeDeposit } from "./deposit.ts";
 import { StandardInput } from "./input.ts";
 import type { Journal } from "./journal.ts";
+import { CLIENT_GRACE_MS } from "./last-clients.ts";
 import type { Output, OutputEvents } from "./output.ts";
 import { OutputLog } from "./output-log.ts";
 import { OutputStream } from "./output-stream.ts";
 import type { OwnMessages } from "./own-messages.ts";
 import { within } from "./patience.ts";
 import type { Surroundings } from "./stage.ts";
-
-/** How long attached clients that read slowly are given for the rest, in milliseconds. */
-const CLIENT_GRACE_MS = 10_000;
+import { depositUndelivered, takeUndelivered, withBacklogs } from "./undelivered-deposit.ts";
 
 /** How long the rest of a character is waited for then: it has been written by whoever wrote its beginning. */
 const CHARACTER_MS = 500;
 
-/** How long they hold up a session that goes to another conmond, in milliseconds. */
-const CLIENT_SETTLE_MS = 1000;
-
 /** Everything that a stream of this container passes through. */
 export class ContainerIo {
+  readonly #around: Surroundings;
   readonly #options: CheckedOptions;
   readonly #connection: ShimConnection;
   readonly #messages: OwnMessages;
@@ -38,6 +35,7 @@ export class ContainerIo {
   readonly #terminal: ContainerTerminal | undefined;
   #outputs: Output[] = [];
   #attach: AttachServer | undefined;
+  #clients: ClientDeposit | undefined;
   #fifos: ControlFifos | undefined;
   /** Nothing is read any more: see {@link settle}. */
   #settling = false;
@@ -49,6 +47,7 @@ export class ContainerIo {
    */
   constructor(around: Surroundings, journal: Journal, inherited: Map<number, number>) {
     const { options, connection, messages } = around;
+    this.#around = around;
     this.#options = options;
     this.#journal = journal;
     this.#connection = connection;
@@ -180,24 +179,24 @@ export class ContainerIo {
   }
 
   /**
-   * Reads no more, from the container and from clients, and waits until what was read before is where it
-   * belongs: in the logs, with clients that read, in the container's stdin. Then the session can be closed and
-   * another conmond goes on. What has not arrived after so many milliseconds is lost, as when conmond is killed.
+   * Reads no more, from the container and from clients, and waits until the logs have what was read before. Then
+   * {@link depositUndelivered} is to be called and the session can be closed: another conmond goes on. What logs
+   * do not have after so many milliseconds is lost, as when conmond is killed.
    */
   async settle(milliseconds: number): Promise<void> {
     this.#settling = true;
     this.#attach?.pauseInput();
     await this.#completeCharacters();
-    const clients = Promise.all([this.#attach?.delivered(), this.#input?.drained()]);
-    await Promise.all([
-      within(this.#log.settle(), milliseconds),
-      // Nobody reads the container's output meanwhile, and it is not to wait long for a client.
-      within(clients, Math.min(milliseconds, CLIENT_SETTLE_MS)),
-    ]);
-    const late = this.#attach?.pendingBytes ?? 0;
-    if (late > 0) {
-      this.#messages.warn(`Attached clients that read slowly lose ${late} bytes of output`);
-    }
+    await within(this.#log.settle(), milliseconds);
+  }
+
+  /**
+   * Leaves with the shim what clients and the container's stdin have not taken yet, for the next conmond. Nothing
+   * may be given to them after that, so `close()` is to follow at once.
+   */
+  depositUndelivered(): void {
+    if (this.#attach === undefined || this.#clients === undefined) return;
+    depositUndelivered(this.#around, this.#attach, this.#clients, this.#input?.pending);
   }
 
   /** Some logs hold the beginning of a character, whose rest is on its way: takes that, byte by byte. */
@@ -248,9 +247,11 @@ export class ContainerIo {
   }
 
   #openAttach(bundle: string, inherited: Map<number, number>): void {
-    const clients = [...inherited].filter(([slot]) => slot >= DEPOSIT.firstClient);
-    for (const [slot] of clients) inherited.delete(slot);
-    const deposit = new ClientDeposit(this.#connection, new Map(clients));
+    const undelivered = takeUndelivered(this.#around, inherited);
+    if (undelivered.input !== undefined) this.#input?.write(undelivered.input);
+    const clients = takeClients(inherited);
+    const deposit = new ClientDeposit(this.#connection, clients);
+    this.#clients = deposit;
     const settings = {
       bundle,
       fullAttach: this.#options.fullAttach,
@@ -274,12 +275,8 @@ export class ContainerIo {
       this.#attach = AttachServer.open(settings);
       this.#connection.keep(DEPOSIT.listener, this.#attach.listenerFd);
     } else {
-      this.#attach = AttachServer.adopt(
-        listener,
-        clients.map(([, fd]) => fd),
-        settings,
-      );
-      this.#log.noteClients(clients.length);
+      this.#attach = AttachServer.adopt(listener, withBacklogs(clients, undelivered), settings);
+      this.#log.noteClients(clients.size);
     }
     // Until there is a stdin, input is safest where it is: with the shim's copy of the client's socket.
     if (this.#input !== undefined) this.#attach.pauseInput();
@@ -325,7 +322,8 @@ export class ContainerIo {
   }
 
   #resumeInput(): void {
-    if (!this.#settling) this.#attach?.resumeInput();
+    // At most one packet is held back, also where the container does not read for many conmonds.
+    if (!this.#settling && this.#input?.pending === undefined) this.#attach?.resumeInput();
   }
 
   #makeInput(): StandardInput {

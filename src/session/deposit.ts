@@ -20,10 +20,24 @@ export const DEPOSIT = {
   /** And the four that follow. */
   firstLog: SLOT.free + 11,
   firstClient: SLOT.free + 16,
+  /** Behind the clients; there only from one conmond that hands the session on to the next. */
+  undelivered: SLOT.free + 80,
 } as const;
 
 /** The most attach clients a session can have: the shim has 96 slots in all. */
 export const CLIENTS_MAX = 64;
+
+/** Whether an attach client may be in the slot. */
+export function isClientSlot(slot: number): boolean {
+  return slot >= DEPOSIT.firstClient && slot < DEPOSIT.firstClient + CLIENTS_MAX;
+}
+
+/** Takes the attach clients out of what a hello brought, by slot. */
+export function takeClients(descriptors: Map<number, number>): Map<number, number> {
+  const clients = new Map([...descriptors].filter(([slot]) => isClientSlot(slot)));
+  for (const slot of clients.keys()) descriptors.delete(slot);
+  return clients;
+}
 
 /** Which of our attach clients is in which slot. */
 export class ClientDeposit {
@@ -47,6 +61,12 @@ export class ClientDeposit {
       if (this.#connection.tryKeep(slot, fd)) this.#slots.set(fd, slot);
       return;
     }
+  }
+
+  /** Where the client is; one that the shim had no time for is deposited now, if it has some. */
+  slotOf(fd: number): number | undefined {
+    if (!this.#slots.has(fd)) this.add(fd);
+    return this.#slots.get(fd);
   }
 
   /** To be called before the descriptor's number can be used again. */
@@ -78,11 +98,12 @@ function kindIn(slot: number): Kind | undefined {
     case DEPOSIT.notify:
     case DEPOSIT.consoleListener:
     case DEPOSIT.consoleConnection:
+    case DEPOSIT.undelivered:
       return "socket";
     case DEPOSIT.terminal:
       return "terminal";
     default:
-      return slot >= DEPOSIT.firstClient ? "socket" : undefined;
+      return isClientSlot(slot) ? "socket" : undefined;
   }
 }
 
@@ -116,8 +137,7 @@ export function faultOfDeposits(descriptors: ReadonlyMap<number, number>): strin
   if (slots.some((slot) => slot >= SLOT.free) && !descriptors.has(DEPOSIT.journal)) {
     return "there are deposits, but no journal";
   }
-  const hasClients = slots.some((slot) => slot >= DEPOSIT.firstClient);
-  if (hasClients && !descriptors.has(DEPOSIT.listener)) {
+  if (slots.some(isClientSlot) && !descriptors.has(DEPOSIT.listener)) {
     return "there are attach clients, but nothing that listens for them";
   }
   return undefined;

@@ -20,7 +20,6 @@ export class StandardInput {
   #pending: Buffer | undefined;
   #ending = false;
   #closed = false;
-  #onDrained: (() => void)[] = [];
 
   /** `isTerminal`: stdin is a terminal's master, which has no end and may have no reader just now. */
   constructor(events: InputEvents, isTerminal = false) {
@@ -55,10 +54,9 @@ export class StandardInput {
     return this.#pending === undefined;
   }
 
-  /** Resolves when nothing is held back; a stdin that has not come yet keeps what came before it. */
-  async drained(): Promise<void> {
-    if (this.#pending === undefined || this.#closed) return;
-    await new Promise<void>((resolve) => this.#onDrained.push(resolve));
+  /** What is held back; undefined if nothing is. It is written first when another one begins with it. */
+  get pending(): Uint8Array | undefined {
+    return this.#pending;
   }
 
   /** Closes stdin once everything has been written. A terminal has no end that could be told. */
@@ -72,7 +70,6 @@ export class StandardInput {
     if (this.#closed) return;
     this.#closed = true;
     this.#pending = undefined;
-    this.#tellDrained();
     if (this.#readiness === undefined) return;
     this.#readiness.close();
     sys.close(this.#fd);
@@ -111,12 +108,7 @@ export class StandardInput {
     this.#pending = left.length > 0 ? Buffer.from(left) : undefined;
     this.#readiness?.watch(this.#pending === undefined ? 0 : sys.WRITABLE);
     if (this.#pending !== undefined) return;
-    this.#tellDrained();
     if (this.#ending) this.close();
     else this.#events.onDrained();
-  }
-
-  #tellDrained(): void {
-    for (const resolve of this.#onDrained.splice(0)) resolve();
   }
 }

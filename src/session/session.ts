@@ -30,9 +30,9 @@ import { Equipment } from "./equipment.ts";
 import { ConmonError } from "./errors.ts";
 import { HeldSignal } from "./held-signal.ts";
 import { Journal } from "./journal.ts";
+import { LastClients } from "./last-clients.ts";
 import { Leaving } from "./leaving.ts";
 import type { OwnMessages } from "./own-messages.ts";
-import { within } from "./patience.ts";
 import { readRequest, type Server } from "./request.ts";
 import { isAlive } from "./shim-process.ts";
 import type { Surroundings } from "./stage.ts";
@@ -81,6 +81,8 @@ export class Session implements ShimEvents {
   #start: Start | undefined;
   #timeLimit: Alarm | undefined;
   #ending: Ending | undefined;
+  /** There if another conmond had come to the end before: then there is no equipment. */
+  #lastClients: LastClients | undefined;
   #leaving: Leaving | undefined;
   readonly #heldSignal: HeldSignal;
   /** Of the shim; known from its hello on. */
@@ -341,7 +343,8 @@ export class Session implements ShimEvents {
 
   #makeLeaving(around: Surroundings, journal: Journal, status: number): Leaving {
     this.#phase = "leaving";
-    const clientsDetached = this.#equipment?.clientsDetached ?? Promise.resolve();
+    const clientsDetached =
+      this.#equipment?.clientsDetached ?? this.#lastClients?.detached ?? Promise.resolve();
     this.#leaving = new Leaving(around, journal, status, clientsDetached, () => this.#close());
     return this.#leaving;
   }
@@ -374,12 +377,14 @@ export class Session implements ShimEvents {
     // Whoever goes on learns of what happens now from the next hello.
     this.#containment.suspend();
     const left = Math.max(0, this.#handOnBy - performance.now());
-    const settled =
-      this.#phase === "leaving"
-        ? within(this.#equipment?.clientsDetached ?? Promise.resolve(), left)
-        : (this.#equipment?.io.settle(left) ?? Promise.resolve());
-    this.#containment.after(settled, () => {
-      if (!this.#closed) this.#messages.info("Handing the session on");
+    const ended = this.#phase === "leaving";
+    const settled = ended ? undefined : this.#equipment?.io.settle(left);
+    this.#containment.after(settled ?? Promise.resolve(), () => {
+      if (!this.#closed) {
+        this.#messages.info("Handing the session on");
+        this.#equipment?.io.depositUndelivered();
+        this.#lastClients?.depositUndelivered();
+      }
       this.#close();
     });
   }
@@ -424,10 +429,7 @@ export class Session implements ShimEvents {
    * again, and then what is in the bundle is another session's.
    */
   #goOnEnding(around: Surroundings, { hello, descriptors, journal }: Arrival): void {
-    // What was still kept for clients went with the conmond before.
-    for (const slot of descriptors.keys()) {
-      if (slot >= DEPOSIT.firstClient) this.#connection.drop(slot);
-    }
+    this.#lastClients = new LastClients(around, descriptors);
     const { container, "exit-command": exitCommand } = hello.processes;
     this.#phase = "ending";
     this.#ending = this.#makeEnding(around, journal);
@@ -487,6 +489,7 @@ export class Session implements ShimEvents {
     this.#start?.close();
     this.#leaving?.close();
     this.#equipment?.close();
+    this.#lastClients?.close();
     this.#journal?.close();
     this.#caller?.close();
     this.#settings.onClosed(this);

@@ -17,6 +17,7 @@ export class AttachClient {
   readonly #got: Record<"stdout" | "stderr", Buffer[]> = { stdout: [], stderr: [] };
   readonly #toSend: Uint8Array[] = [];
   #halfClose = false;
+  #isPaused = false;
   #wake: () => void = () => {};
   #ended = false;
   #closed = false;
@@ -34,6 +35,17 @@ export class AttachClient {
   /** What has come so far. */
   output(stream: "stdout" | "stderr" = "stdout"): Buffer {
     return Buffer.concat(this.#got[stream]);
+  }
+
+  /** Reads no more for now. */
+  pause(): void {
+    this.#isPaused = true;
+    this.#watch();
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#watch();
   }
 
   /** Sends input, as fast as it is taken. */
@@ -85,7 +97,7 @@ export class AttachClient {
   #watch(): void {
     if (this.#ended || this.#closed) return;
     const sending = this.#toSend.length > 0 ? sys.WRITABLE : 0;
-    this.#readiness.watch(sys.READABLE | sending);
+    this.#readiness.watch((this.#isPaused ? 0 : sys.READABLE) | sending);
   }
 
   #onReady(events: number): void {

@@ -288,7 +288,7 @@ describe("AttachServer", () => {
     const client = new Client();
     await until(heard, () => heard.clients === 1, "a client");
     const listener = sys.duplicate(first.listenerFd);
-    const copies = first.clientFds.map(sys.duplicate);
+    const copies = first.clientFds.map((fd) => ({ fd: sys.duplicate(fd) }));
     first.close();
     const faults: string[] = [];
     server = AttachServer.adopt(listener, copies, {

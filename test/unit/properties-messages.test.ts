@@ -379,9 +379,13 @@ describe("attach packets", () => {
     const scratch = makeScratch(t);
     const memoryLimit = 64 * 1024;
     const spillLimit = 256 * 1024;
-    // Positive: a packet of that length comes. Otherwise: the client takes so many.
+    // Positive: a packet of that length comes. Negative: the client takes so many. 0: another conmond goes on.
     const steps = fc.array(
-      fc.oneof(fc.integer({ min: 1, max: MAX_PACKET_SIZE }), fc.integer({ min: -12, max: 0 })),
+      fc.oneof(
+        fc.integer({ min: 1, max: MAX_PACKET_SIZE }),
+        fc.integer({ min: -12, max: -1 }),
+        fc.constant(0),
+      ),
       {
         maxLength: 120,
         size: "max",
@@ -389,8 +393,8 @@ describe("attach packets", () => {
     );
     fc.assert(
       fc.property(steps, (script) => {
-        const spillDirectories = [scratch.directory];
-        const backlog = new Backlog({ memoryLimit, spillLimit, spillDirectories });
+        const settings = { memoryLimit, spillLimit, spillDirectories: [scratch.directory] };
+        let backlog = new Backlog(settings);
         const expected: Buffer[] = [];
         let serial = 0;
         const take = (): void => {
@@ -405,6 +409,11 @@ describe("attach packets", () => {
         try {
           for (const step of script) {
             for (let n = 0; n < -step; n++) take();
+            if (step === 0) {
+              const packed = backlog.pack();
+              backlog.close();
+              backlog = Backlog.unpack(settings, packed);
+            }
             if (step > 0) {
               const packet = Buffer.alloc(step, `${serial++}.`);
               try {
