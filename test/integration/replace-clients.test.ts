@@ -138,7 +138,7 @@ for (const [kind, options, newline] of [
       { skip },
       () => {
         it("gives it all of it, once, whatever it has taken in between", async (t) => {
-          const script = `lines 1 ${count}; await go; lines ${count + 1} ${2 * count}; await end; exit 7`;
+          const script = `lines 1 ${count}; await go; lines ${count + 1} ${2 * count}; exit 7`;
           const place = await start(t, script, options);
           const { client, state } = place;
           await haveBeenLogged(place, count);
@@ -149,8 +149,8 @@ for (const [kind, options, newline] of [
           }
           writeFileSync(join(state, "go"), "");
           await haveBeenLogged(place, 2 * count);
-          await replaceRunning(place);
-          writeFileSync(join(state, "end"), "");
+          // The container may have ended by now, or not.
+          await replace(place);
           client.resume();
           await client.ended();
           await ended(place);
@@ -179,8 +179,24 @@ describe("conmond --replace", { skip }, () => {
     await ended(place);
   });
 
+  it("is not needed for that: a conmond that is told to end leaves as much to private ones", async (t) => {
+    const place = await start(t, "lines 1 30000; await go; exit 7");
+    const { client, conmond, shim, state } = place;
+    await haveBeenLogged(place, 30_000);
+    await conmond.stop("SIGTERM");
+    client.resume();
+    const expected = lines(1, 30_000);
+    await client.until((text) => text.length >= expected.length);
+    writeFileSync(join(state, "go"), "");
+    await client.ended();
+    assert.equal(await place.run.exitStatus(), 7);
+    await place.run.ended();
+    assert.ok(client.output().toString("latin1") === expected);
+    assert.deepEqual(shim.starts(), ["--private"]);
+  });
+
   it("gives several clients each what it has not read", async (t) => {
-    const place = await start(t, "lines 1 30000; await go; lines 30001 40000; await end; exit 7");
+    const place = await start(t, "lines 1 30000; await go; lines 30001 40000; exit 7");
     const { scratch, directory, client } = place;
     const path = join(directory, "attach");
     const others = [1, 2, 3, 4, 5].map(() => new AttachClient(scratch, path));
@@ -190,8 +206,7 @@ describe("conmond --replace", { skip }, () => {
     await replaceRunning(place);
     writeFileSync(join(place.state, "go"), "");
     await haveBeenLogged(place, 40_000);
-    await replaceRunning(place);
-    writeFileSync(join(place.state, "end"), "");
+    await replace(place);
     for (const other of [client, ...others]) other.resume();
     await Promise.all([client, ...others].map((one) => one.ended()));
     assert.ok(client.output().toString("latin1") === lines(1, 40_000));
