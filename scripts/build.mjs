@@ -11,6 +11,7 @@
  * - `dist/host-runtime.cjs`: the OCI runtime `host`, likewise, and `dist/host-init`, by the C compiler, which is
  *   what its processes are before they become the user's programs
  * - `dist/man`: manual pages, made from the programs' own descriptions of their command lines
+ * - `dist/licenses`: those of the packages that are in each bundle
  * - `dist/library.mjs`, `dist/types`: what `import ... from "conmon-ts"` gives, bundled by esbuild, and its types by tsc
  * - `build/bin/conmon-sanitized`, with `--sanitize`: the shim under address and undefined behaviour sanitizers
  *
@@ -32,7 +33,13 @@ import {
 } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { bundleOptions, bundleProgram, compileProgram, removeOldCode } from "./bundle.mjs";
+import {
+  bundleOptions,
+  bundleProgram,
+  compileProgram,
+  licensesOf,
+  removeOldCode,
+} from "./bundle.mjs";
 import { buildManualPages } from "./man.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -262,9 +269,10 @@ async function buildLibrary() {
   console.log(`build: src -> ${target}`);
   buildTypes();
   const { build } = await import("esbuild");
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     ...bundleOptions,
     absWorkingDir: root,
+    metafile: true,
     entryPoints: ["src/library/mod.ts"],
     outfile: target,
     format: "esm",
@@ -272,6 +280,8 @@ async function buildLibrary() {
     banner: { js: REQUIRE },
     define: { CONMON_TS_VERSION: JSON.stringify(version), CONMON_COMMIT: JSON.stringify(commit()) },
   });
+  const licenses = licensesOf(metafile, root);
+  replace("dist/licenses/library.txt", (fresh) => writeFileSync(inRoot(fresh), licenses));
   for (const { path, contents } of outputFiles) {
     replace(relative(root, path), (fresh) => writeFileSync(inRoot(fresh), contents));
   }

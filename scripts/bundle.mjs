@@ -46,13 +46,15 @@ export const MODULE_URL = 'const __moduleUrl = require("node:url").pathToFileURL
  * @param root the project's directory, absolute
  * @param entry its source, and `name` what it is called in dist
  * @param define what takes the place of names in the source
- * @returns its files, path below the root to contents: the one to be executed comes last
+ * @returns its files, path below the root to contents: the one to be executed comes last. With them is what the
+ *   authors of the packages in it want to be told along: `dist/licenses/NAME.txt`
  */
 export async function bundleProgram({ root, entry, name, define, sourcemap }) {
   const { build } = await import("esbuild");
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     ...bundleOptions,
     absWorkingDir: root,
+    metafile: true,
     entryPoints: [entry],
     outfile: `dist/code/${name}.cjs`,
     banner: { js: MODULE_URL },
@@ -69,8 +71,26 @@ export async function bundleProgram({ root, entry, name, define, sourcemap }) {
     // One line stays one line.
     files.set(`dist/code/${named}`, text.replace(`=${name}.cjs.map`, `=${name}-${hash}.cjs.map`));
   }
+  files.set(`dist/licenses/${name}.txt`, licensesOf(metafile, root));
   files.set(`dist/${name}.cjs`, loader(`${name}-${hash}`));
   return files;
+}
+
+/** The licenses of all packages that esbuild has taken something from. */
+export function licensesOf({ inputs }, root) {
+  const folders = Object.keys(inputs).flatMap((path) => {
+    const [folder] = /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(path) ?? [];
+    return folder === undefined ? [] : [join(root, folder)];
+  });
+  const texts = [...new Set(folders)].sort().map((folder) => {
+    const { name, version, license } = JSON.parse(
+      readFileSync(join(folder, "package.json"), "utf8"),
+    );
+    const file = readdirSync(folder).find((each) => /^(licen[cs]e|copying)(\.|$)/i.test(each));
+    if (file === undefined) throw new Error(`${name} has no file with its license`);
+    return `${name} ${version} (${license})\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
+  });
+  return texts.join(`\n${"-".repeat(80)}\n\n`) || "No code of others is in it.\n";
 }
 
 /**
@@ -121,7 +141,8 @@ const rehearsals = { conmond: superviseOnce, conmonctl: showHelp, "host-runtime"
 export function compileProgram({ root, name, files }) {
   const copy = mkdtempSync(join(tmpdir(), "conmon-ts-build-"));
   try {
-    for (const folder of ["bin", "dist/code"]) mkdirSync(join(copy, folder), { recursive: true });
+    for (const folder of ["bin", "dist/code", "dist/licenses"])
+      mkdirSync(join(copy, folder), { recursive: true });
     for (const file of ["bin/conmon", "dist/sys.node", "dist/cri-framing.wasm"]) {
       copyFileSync(join(root, file), join(copy, file));
     }
