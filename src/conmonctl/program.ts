@@ -57,13 +57,19 @@ export function makeProgram(): Command {
     .description("Supervises containers by hand, with the monitor that Podman and CRI-O can use.")
     .version(build.version)
     .enablePositionalOptions()
-    .showHelpAfterError("(conmonctl --help says what there is)")
     .configureOutput({
       outputError: (text, write) => write(text.replace(/^error: /, "conmonctl: ")),
     })
     .exitOverride();
   for (const register of registrations) register(program);
+  hintAtHelp(program, "conmonctl");
   return program;
+}
+
+/** After an error the help of just that command is named. */
+function hintAtHelp(command: Command, words: string): void {
+  command.showHelpAfterError(`hint: ${words} --help says what there is`);
+  for (const each of command.commands) hintAtHelp(each, `${words} ${each.name()}`);
 }
 
 /** Runs conmonctl; `argv` begins with the interpreter and the script. Returns the exit status. */

@@ -62,7 +62,10 @@ export interface RunOptions extends ProcessOptions {
   readonly network?: "none" | "host";
   /** conmon's `--log-path`s. Default: one, `k8s-file`. */
   readonly logDrivers?: readonly string[];
-  /** `NAME=VALUE`: `max-size`, `rotate`, `tag`, `label`, and what conmon's `--log-opt` takes. */
+  /**
+   * `NAME=VALUE`: `path`, `max-size`, `rotate`, `tag`, `label`, and what conmon's `--log-opt` takes. A log without
+   * `path` and `max-size` is rotated at 16 MiB and keeps one old file, since it is in memory; `max-size=0`: no limit.
+   */
   readonly logOptions?: readonly string[];
   /** Seconds after which it is killed. Default: never. */
   readonly timeout?: number;
@@ -72,6 +75,11 @@ export interface RunOptions extends ProcessOptions {
   readonly restart?: RestartPolicy;
   /** The state directory. */
   readonly state?: string;
+  /**
+   * Is told what the user should know before the container begins: that the `host` runtime isolates nothing. Without
+   * it that becomes the first line of the container's log.
+   */
+  readonly onWarning?: (text: string) => void;
   /** Gives up, and takes away what has been made, as long as the container has not been started. */
   readonly signal?: AbortSignal;
 }

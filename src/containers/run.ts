@@ -11,6 +11,7 @@ import { logSettings } from "./log-settings.ts";
 import type { Monitor } from "./monitor.ts";
 import { claimName, newId, releaseName } from "./names.ts";
 import type { RunOptions } from "./options.ts";
+import { isHostRuntime, plainProcessWarning } from "./plain-process.ts";
 import { findRuntime } from "./programs.ts";
 import { type ContainerRecord, newRecord, writeRecord } from "./record.ts";
 import { FIRST_RUN, writeRuns } from "./runs.ts";
@@ -58,6 +59,7 @@ export async function run(
     const pid = await monitor.created();
     appendEvent(state, { type: "create", ...idAndName(record) });
     options.signal?.throwIfAborted();
+    if (isHostRuntime(record.runtime)) warn(record.name, options);
     const { bundle } = state.container(record.id);
     if (options.size !== undefined && record.terminal) setFirstSize(pid, bundle, options.size);
     const detached = (): void => appendEvent(state, { type: "detach", ...idAndName(record) });
@@ -75,6 +77,11 @@ export async function run(
   } finally {
     monitor?.release();
   }
+}
+
+function warn(name: string, options: RunOptions): void {
+  const text = plainProcessWarning(name, options);
+  if (text !== undefined) options.onWarning?.(text);
 }
 
 /** What the caller gets to see. */
@@ -114,7 +121,7 @@ function prepare(state: State, options: RunOptions): ContainerRecord {
   try {
     name = claimName(state, id, options.name);
     mkdirSync(paths.bundle, { mode: 0o700 });
-    const config = makeBundle(paths.bundle, id, options);
+    const config = makeBundle(paths.bundle, id, { ...options, runtime });
     const logs = logSettings(options.logDrivers ?? [], options.logOptions ?? [], paths.log);
     const record = newRecord({
       id,

@@ -63,7 +63,11 @@ export class State {
       return readdirSync(this.containers).filter((name) => !name.startsWith("."));
     } catch (error) {
       if (isCode(error, "ENOENT")) return [];
-      throw error;
+      throw new ContainerError(
+        "failed",
+        `cannot read the state directory ${this.directory}: ${reasonOf(error)}`,
+        { hint: `$${STATE_VARIABLE} names another user's or none`, cause: error },
+      );
     }
   }
 }

@@ -238,6 +238,13 @@ describe("conmonctl exec", { skip }, () => {
     assert.equal(stdout, "line\nb\n7\n8\n/tmp\n");
     assert.equal((await ctl.run("exec", "base", "no-such-program")).status, 127);
     assert.equal((await ctl.run("exec", "base", "/etc/passwd")).status, 126);
+    const nowhere = await ctl.run("exec", "-w", "/nowhere", "base", "ls");
+    assert.equal(nowhere.status, 125);
+    assert.match(nowhere.stderr, /\nhint: is the working directory there/);
+    assert.equal(await ctl.succeed("exec", "base", "--", "echo", "hi"), "hi");
+    const misplaced = await ctl.run("exec", "base", "-it", "sh");
+    assert.equal(misplaced.status, 2);
+    assert.match(misplaced.stderr, /options come before the container/);
     await ctl.succeed("stop", "-t", "0", "base");
     assert.match((await ctl.run("exec", "base", "true")).stderr, /is exited, not running/);
   });

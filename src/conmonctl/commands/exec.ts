@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { execIn, findContainer, State } from "../../containers/mod.ts";
 import { collect } from "../arguments.ts";
 import { detachKeysOption } from "../detach-keys.ts";
-import { EXIT } from "../failure.ts";
+import { EXIT, Failure } from "../failure.ts";
 import { inForeground, statusOfSignal, windowSize } from "../foreground.ts";
 
 const EXAMPLES = `
@@ -39,8 +39,19 @@ export function registerExec(program: Command): void {
     .addOption(detachKeysOption())
     .addHelpText("after", EXAMPLES)
     .action(async (name: string, command: string[], flags: ExecFlags) => {
-      process.exitCode = await exec(name, command, flags);
+      process.exitCode = await exec(name, withoutDashes(name, command), flags);
     });
+}
+
+/** Who writes `--` before the command, as with `run`, means no command of that name. */
+function withoutDashes(name: string, words: readonly string[]): string[] {
+  const command = words[0] === "--" ? words.slice(1) : [...words];
+  const [first = ""] = command;
+  if (first !== "" && (words[0] === "--" || !first.startsWith("-"))) return command;
+  throw new Failure(`exec: ${JSON.stringify(first)} is no command`, {
+    status: EXIT.usage,
+    hint: `options come before the container: conmonctl exec -it ${name} sh`,
+  });
 }
 
 async function exec(name: string, command: string[], flags: ExecFlags): Promise<number> {

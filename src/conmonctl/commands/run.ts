@@ -125,7 +125,7 @@ function split(command: Command): { bundle: string | undefined; command: string[
   if (extra !== undefined) {
     throw new Failure(`run: what is ${extra} for?`, {
       status: EXIT.usage,
-      hint: "put -- before the command",
+      hint: extra.startsWith("-") ? "options come before the bundle" : "put -- before the command",
     });
   }
   if (bundle === undefined && after === 0) {
@@ -170,12 +170,18 @@ function toOptions(words: ReturnType<typeof split>, flags: RunFlags): RunOptions
 async function runContainer(words: ReturnType<typeof split>, flags: RunFlags): Promise<number> {
   const options = toOptions(words, flags);
   const detached = flags.detach === true;
-  const container = await interruptible((signal) => run({ ...options, signal, attach: !detached }));
+  const container = await interruptible((signal) =>
+    run({ ...options, signal, attach: !detached, onWarning: warn }),
+  );
   if (!detached) return await stayAttached(container, flags);
   const { id, name, pid } = container;
   if (flags.json) printJson({ id, name, pid });
   else process.stdout.write(`${id}\n`);
   return EXIT.ok;
+}
+
+function warn(text: string): void {
+  process.stderr.write(`conmonctl: warning: ${text}\n`);
 }
 
 /** Until it has begun, Ctrl-C takes everything back; a second one does not wait for that. */
