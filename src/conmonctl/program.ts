@@ -18,6 +18,7 @@ import { registerResize } from "./commands/resize.ts";
 import { registerRm } from "./commands/rm.ts";
 import { registerRun } from "./commands/run.ts";
 import { registerSetup } from "./commands/setup.ts";
+import { registerStart } from "./commands/start.ts";
 import { registerStats } from "./commands/stats.ts";
 import { registerStop } from "./commands/stop.ts";
 import { registerWait } from "./commands/wait.ts";
@@ -29,6 +30,7 @@ export type Registration = (program: Command) => void;
 /** In the order of the help. */
 const registrations: readonly Registration[] = [
   registerRun,
+  registerStart,
   registerPs,
   registerLogs,
   registerAttach,

@@ -10,6 +10,7 @@ import { appendEvent } from "./event-log.ts";
 import { Monitor } from "./monitor.ts";
 import { newId } from "./names.ts";
 import type { ProcessOptions } from "./options.ts";
+import { findProgram } from "./programs.ts";
 import { startFailure } from "./runtime.ts";
 import type { State } from "./state.ts";
 
@@ -79,35 +80,82 @@ export async function execIn(
   container: Container,
   options: ExecOptions,
 ): Promise<ExecSession> {
-  if (container.state !== "running") {
-    throw new ContainerError(
-      "conflict",
-      `container ${container.name} is ${container.state}, not running`,
-    );
-  }
-  state.make();
-  const session = newId();
-  // Short, since a terminal's and a client's sockets are in there.
-  const directory = join(state.sessions, session.slice(0, 16));
-  mkdirSync(directory, { mode: 0o700 });
+  const { session, directory } = makeSession(state, container);
   let monitor: Monitor | undefined;
   try {
     writeProcess(directory, container, options);
     const what = `cannot run ${options.command[0]} in ${container.name}`;
-    monitor = new Monitor(what, monitorArguments(container, session, directory, options), true);
+    const args = monitorArguments(container, session, directory, options);
+    monitor = new Monitor(what, [...args, "--exec-attach"], true);
     await monitor.attachable();
     const connection = Connection.open(directory);
     if (options.size !== undefined && options.terminal) resizeTerminal(directory, options.size);
     monitor.proceed();
     const pid = await pidOf(monitor, what, connection);
-    const { id, name } = container;
-    if (container.own) appendEvent(state, { type: "exec", id, name, command: options.command });
+    tellOf(state, container, options);
     return new ExecSession(connection, pid, monitor, directory);
   } catch (error) {
     monitor?.release();
     rmSync(directory, { recursive: true, force: true });
     throw error;
   }
+}
+
+/**
+ * Starts a process in a container that runs, and leaves it alone: it has no input, and nobody gets its output.
+ *
+ * @returns its pid, as the host numbers it
+ * @throws ContainerError
+ */
+export async function execDetached(
+  state: State,
+  container: Container,
+  options: Omit<ExecOptions, "stdin">,
+): Promise<number> {
+  const { session, directory } = makeSession(state, container);
+  let monitor: Monitor | undefined;
+  try {
+    writeProcess(directory, container, options);
+    const what = `cannot run ${options.command[0]} in ${container.name}`;
+    const args = monitorArguments(container, session, directory, options);
+    monitor = new Monitor(what, [...args, ...removalAtEnd(directory)]);
+    const pid = await monitor.created();
+    tellOf(state, container, options);
+    return pid;
+  } catch (error) {
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  } finally {
+    monitor?.release();
+  }
+}
+
+/** Nobody else is there at its end. Where there is no rm(1), `prune` removes the directory. */
+function removalAtEnd(directory: string): string[] {
+  const rm = findProgram("rm");
+  if (rm === undefined) return [];
+  const words = ["-rf", "--", directory].map((word) => `--exit-command-arg=${word}`);
+  return ["--exit-command", rm, ...words];
+}
+
+/** @throws ContainerError if the container does not run */
+function makeSession(
+  state: State,
+  { name, state: condition }: Container,
+): { readonly session: string; readonly directory: string } {
+  if (condition !== "running") {
+    throw new ContainerError("conflict", `container ${name} is ${condition}, not running`);
+  }
+  state.make();
+  const session = newId();
+  // Short, since a terminal's and a client's sockets are in there.
+  const directory = join(state.sessions, session.slice(0, 16));
+  mkdirSync(directory, { mode: 0o700 });
+  return { session, directory };
+}
+
+function tellOf(state: State, { own, id, name }: Container, { command }: ExecOptions): void {
+  if (own) appendEvent(state, { type: "exec", id, name, command });
 }
 
 async function pidOf(monitor: Monitor, what: string, connection: Connection): Promise<number> {
@@ -131,7 +179,7 @@ function monitorArguments(
   options: ExecOptions,
 ): string[] {
   return [
-    ...["--api-version", "1", "--exec", "--exec-attach"],
+    ...["--api-version", "1", "--exec"],
     ...["--cid", container.id, "--cuuid", session, "--name", container.name],
     ...["--runtime", container.runtime],
     ...container.runtimeArguments.map((argument) => `--runtime-arg=${argument}`),

@@ -1,12 +1,15 @@
 /** What is done when a container has ended: the monitor's exit command. */
 import { existsSync } from "node:fs";
-import { isCode } from "./errors.ts";
+import { ContainerError, isCode } from "./errors.ts";
 import { appendEvent } from "./event-log.ts";
+import { failedRun } from "./failed-run.ts";
 import { readIfThere } from "./files.ts";
+import { untilFollowed } from "./followers.ts";
 import { launchMonitor } from "./launch.ts";
+import type { Monitor } from "./monitor.ts";
 import { type ContainerRecord, readRecord } from "./record.ts";
 import { discardContainer } from "./remove.ts";
-import { afterRun, type Runs, readRuns, writeRuns } from "./runs.ts";
+import { afterRun, FIRST_RUN, type Runs, readRuns, writeRuns } from "./runs.ts";
 import { deleteContainer, startContainer } from "./runtime.ts";
 import type { State } from "./state.ts";
 import { pause } from "./times.ts";
@@ -40,44 +43,78 @@ async function settle(state: State, record: ContainerRecord): Promise<void> {
   if (existsSync(paths.oom)) appendEvent(state, { type: "oom", id, name });
   appendEvent(state, { type: "exit", id, name, status });
   await deleteContainer(record, id);
-  const wanted = existsSync(paths.stop);
+  let over: Runs | undefined = { ...runs, status };
+  while (over !== undefined) over = await carryOn(state, record, over, over.status ?? -1);
+}
+
+/**
+ * Does what is to be done after a run.
+ *
+ * @returns the next run, if that has ended before it could begin; else all is done
+ */
+async function carryOn(
+  state: State,
+  record: ContainerRecord,
+  runs: Runs,
+  status: number,
+): Promise<Runs | undefined> {
+  const { id, name } = record;
+  const paths = state.container(id);
+  const wanted = existsSync(paths.stop) || !existsSync(paths.record);
   const after = afterRun(runs, record.restart, { status, at: new Date(), wanted });
   if (after.next === null) {
     writeRuns(paths, after);
     if (record.remove) discardContainer(state, record);
-    return;
+    return undefined;
   }
   const delay = Math.max(0, Date.parse(after.next) - Date.now());
   appendEvent(state, { type: "restart", id, name, delay });
   writeRuns(paths, after);
-  await restart(state, record, after, delay);
+  // Asked once more, the policy knows that its end is wanted.
+  if (await isStopped(state, record, delay)) return after;
+  return await restart(state, record, after);
 }
 
+/** Returns the run that has ended before it could begin, if it has. */
 async function restart(
   state: State,
   record: ContainerRecord,
   runs: Runs,
-  delay: number,
-): Promise<void> {
-  const paths = state.container(record.id);
-  if (await isStopped(state, record, delay)) {
-    writeRuns(paths, { ...runs, next: null });
-    return;
-  }
-  const fresh: Runs = { ...runs, count: runs.count + 1, ended: null, status: null, next: null };
-  writeRuns(paths, { ...fresh, started: null });
+): Promise<Runs | undefined> {
+  const { id, name } = record;
+  const paths = state.container(id);
+  const { inARow, count } = runs;
+  const fresh: Runs = { ...FIRST_RUN, inARow, count: count + 1 };
+  writeRuns(paths, fresh);
   const monitor = launchMonitor(state, record);
   try {
-    const pid = await monitor.created();
+    const pid = await madeAgain(monitor);
+    if (pid instanceof ContainerError) {
+      await deleteContainer(record, id);
+      return failedRun(state, record, fresh, pid);
+    }
+    await untilFollowed(paths, fresh.count);
     writeRuns(paths, { ...fresh, started: new Date().toISOString() });
-    appendEvent(state, { type: "start", id: record.id, name: record.name, pid });
-    await startContainer(record, record.id);
+    appendEvent(state, { type: "start", id, name, pid });
+    await startContainer(record, id);
+    return undefined;
   } catch (error) {
+    // The monitor has its exit command carry on.
     writeRuns(paths, { ...fresh, ended: new Date().toISOString() });
-    await deleteContainer(record, record.id);
+    await deleteContainer(record, id);
     throw error;
   } finally {
     monitor.release();
+  }
+}
+
+/** The pid of its process, or why it could not be made. */
+async function madeAgain(monitor: Monitor): Promise<number | ContainerError> {
+  try {
+    return await monitor.created();
+  } catch (error) {
+    if (error instanceof ContainerError) return error;
+    throw error;
   }
 }
 

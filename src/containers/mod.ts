@@ -5,6 +5,7 @@
  * @module
  */
 export { attachTo } from "./attach.ts";
+export type { BeginOptions, StartedContainer } from "./begin.ts";
 export { readConfiguration } from "./configuration.ts";
 export { Connection, type OutputChunk } from "./connection.ts";
 export { type Container, type ContainerState, isOver } from "./container.ts";
@@ -12,16 +13,17 @@ export { reopenLogs, resizeTerminal, type TerminalSize } from "./control.ts";
 export { ContainerError, type ContainerErrorKind } from "./errors.ts";
 export { type ContainerEvent, EVENT_TYPES, type EventType } from "./event-log.ts";
 export { type EventOptions, readEvents } from "./events.ts";
-export { type ExecOptions, ExecSession, execIn } from "./exec.ts";
+export { type ExecOptions, ExecSession, execDetached, execIn } from "./exec.ts";
 export { afterExit } from "./exited.ts";
 export { editDistance, findContainer, listContainers } from "./find.ts";
 export { logFileOf } from "./logs.ts";
 export type { MountOption, ProcessOptions, RestartPolicy, RunOptions } from "./options.ts";
 export { findRuntime } from "./programs.ts";
-export { attachToNextRun, currentRun, wantEnd } from "./reattach.ts";
+export { wantEnd } from "./reattach.ts";
 export { pruneContainers, removeContainer } from "./remove.ts";
-export { run, type StartedContainer } from "./run.ts";
+export { run } from "./run.ts";
 export type { Owner } from "./shims.ts";
+export { startAgain } from "./start-again.ts";
 export { STATE_VARIABLE, State } from "./state.ts";
 export { type ContainerStats, watchStats } from "./stats.ts";
 export { STOP_TIMEOUT, signalContainer, signalNumber, stopContainer } from "./stop.ts";

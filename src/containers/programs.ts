@@ -60,7 +60,7 @@ export function programEnvironment(own: NodeJS.ProcessEnv = process.env): NodeJS
 }
 
 /** Where a program is, on PATH or where administrators' programs are, which a user's PATH may lack. */
-function findProgram(name: string): string | undefined {
+export function findProgram(name: string): string | undefined {
   const folders = (process.env.PATH ?? "").split(delimiter);
   const all = [...folders, "/usr/local/sbin", "/usr/sbin", "/sbin"].filter(isAbsolute);
   return all.map((folder) => join(folder, name)).find(isExecutable);

@@ -5,12 +5,14 @@ import { Connection } from "./connection.ts";
 import { isOver } from "./container.ts";
 import { writeWhole } from "./files.ts";
 import { ownContainerById } from "./find.ts";
+import { follow } from "./followers.ts";
 import { readRuns } from "./runs.ts";
-import type { State } from "./state.ts";
+import type { ContainerPaths, State } from "./state.ts";
 import { watchFor } from "./watch.ts";
 
 /**
- * Waits until a container that is to be started again can be attached to, which is before it begins.
+ * Waits until a container that is to be started again can be attached to, which is before it begins, and says
+ * so to whoever starts it: see followers.ts.
  *
  * @param run the number of the run that has ended
  * @returns the connection and the number of the new run; undefined if there is none, or the signal was aborted
@@ -27,16 +29,11 @@ export async function attachToNextRun(
     const container = ownContainerById(state, id);
     if (container === undefined) return "over";
     const count = readRuns(paths)?.count ?? run;
-    if (count > run && existsSync(socket)) return connect(paths.bundle, count);
+    if (count > run && existsSync(socket)) return connect(paths, count);
     return isOver(state, container) ? "over" : undefined;
   };
   const found = await watchFor([paths.directory, paths.bundle], look, signal);
   return found === "over" ? undefined : found;
-}
-
-/** The number of a container's present run. */
-export function currentRun(state: State, id: string): number {
-  return readRuns(state.container(id))?.count ?? 1;
 }
 
 /** Says that a container's end is wanted: it will not be started again. */
@@ -46,10 +43,16 @@ export function wantEnd(state: State, id: string): void {
 }
 
 /** A socket of the run before may still be there; the next look finds the right one. */
-function connect(bundle: string, run: number): { connection: Connection; run: number } | undefined {
+function connect(
+  paths: ContainerPaths,
+  run: number,
+): { readonly connection: Connection; readonly run: number } | undefined {
+  let connection: Connection;
   try {
-    return { connection: Connection.open(bundle), run };
+    connection = Connection.open(paths.bundle);
   } catch {
     return undefined;
   }
+  follow(paths, run);
+  return { connection, run };
 }

@@ -46,7 +46,10 @@ export async function removeContainer(
 }
 
 /** That somebody else has to do, with a command of the same name. */
-function notOurs({ name, owner }: Container, what: string): ContainerError {
+export function notOurs(
+  { name, owner }: Pick<Container, "name" | "owner">,
+  what: string,
+): ContainerError {
   const hint = owner === "podman" ? `podman ${what} ${name} does` : undefined;
   const whose = owner === "other" ? "somebody else" : owner;
   return new ContainerError(
@@ -90,7 +93,12 @@ export function discardContainer(state: State, record: ContainerRecord): void {
   rmSync(aside, { recursive: true, force: true });
 }
 
-async function untilOver(state: State, record: ContainerRecord): Promise<void> {
+/**
+ * Waits until all that is to be done at a container's end has been done.
+ *
+ * @throws ContainerError if that takes too long
+ */
+export async function untilOver(state: State, record: ContainerRecord): Promise<void> {
   const { directory, exits } = state.container(record.id);
   const look = (): true | undefined => {
     const container = ownContainerById(state, record.id);

@@ -1,9 +1,8 @@
 /** Starting a container. */
 import { mkdirSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
+import { type BeginOptions, begin, type StartedContainer } from "./begin.ts";
 import { makeBundle } from "./bundle.ts";
-import { Connection } from "./connection.ts";
-import { setFirstSize } from "./control.ts";
 import { appendEvent } from "./event-log.ts";
 import { writeWhole } from "./files.ts";
 import { launchMonitor } from "./launch.ts";
@@ -14,26 +13,10 @@ import type { RunOptions } from "./options.ts";
 import { isHostRuntime, plainProcessWarning } from "./plain-process.ts";
 import { findRuntime } from "./programs.ts";
 import { type ContainerRecord, newRecord, writeRecord } from "./record.ts";
-import { FIRST_RUN, writeRuns } from "./runs.ts";
-import { deleteContainer, startContainer } from "./runtime.ts";
+import { FIRST_RUN } from "./runs.ts";
+import { deleteContainer } from "./runtime.ts";
+import { lockForStart } from "./starting.ts";
 import { State } from "./state.ts";
-import { waitForOwn } from "./wait.ts";
-
-/** A container that has been started. It does not matter to it whether this object lives. */
-export interface StartedContainer {
-  readonly id: string;
-  readonly name: string;
-  /** Of its first process, as the host numbers it. */
-  readonly pid: number;
-  /** Its output from the beginning, and its input, if `attach` was asked for; to be closed. */
-  readonly connection: Connection | undefined;
-  /**
-   * Waits for its end, see {@link waitForOwn}.
-   *
-   * @returns the exit status; undefined if the signal was aborted first, `null` if nobody knows it
-   */
-  wait(signal?: AbortSignal): Promise<number | null | undefined>;
-}
 
 /**
  * Starts a container: from a bundle, which is not written to, or a command.
@@ -47,35 +30,24 @@ export interface StartedContainer {
  * console.log(await container.wait()); // 3
  * ```
  */
-export async function run(
-  options: RunOptions & { readonly attach?: boolean },
-): Promise<StartedContainer> {
+export async function run(options: RunOptions & BeginOptions): Promise<StartedContainer> {
   const state = new State(options.state);
   state.make();
-  const record = prepare(state, options);
+  const { record, unlock } = prepare(state, options);
   let monitor: Monitor | undefined;
   try {
     monitor = launchMonitor(state, record);
     const pid = await monitor.created();
-    appendEvent(state, { type: "create", ...idAndName(record) });
+    appendEvent(state, { type: "create", id: record.id, name: record.name });
     options.signal?.throwIfAborted();
     if (isHostRuntime(record.runtime)) warn(record.name, options);
-    const { bundle } = state.container(record.id);
-    if (options.size !== undefined && record.terminal) setFirstSize(pid, bundle, options.size);
-    const detached = (): void => appendEvent(state, { type: "detach", ...idAndName(record) });
-    const connection = options.attach === true ? Connection.open(bundle, detached) : undefined;
-    try {
-      await begin(state, record, pid);
-    } catch (error) {
-      connection?.close();
-      throw error;
-    }
-    return started(state, record, pid, connection);
+    return await begin(state, record, { pid, runs: FIRST_RUN }, options);
   } catch (error) {
     await takeBack(state, record, monitor);
     throw error;
   } finally {
     monitor?.release();
+    unlock();
   }
 }
 
@@ -84,35 +56,11 @@ function warn(name: string, options: RunOptions): void {
   if (text !== undefined) options.onWarning?.(text);
 }
 
-/** What the caller gets to see. */
-function started(
+/** Directory, name, bundle and record; nobody else can start it before it is unlocked. */
+function prepare(
   state: State,
-  record: ContainerRecord,
-  pid: number,
-  connection: Connection | undefined,
-): StartedContainer {
-  const { id, name } = record;
-  return {
-    id,
-    name,
-    pid,
-    connection,
-    wait: async (signal) => await waitForOwn(state, id, signal),
-  };
-}
-
-/** Has a container that was made begin. */
-async function begin(state: State, record: ContainerRecord, pid: number): Promise<void> {
-  const paths = state.container(record.id);
-  // Before the start, since the exit command of a short run is quick to come.
-  writeRuns(paths, { ...FIRST_RUN, started: new Date().toISOString() });
-  // This too, or the end of a short run would be told first.
-  appendEvent(state, { type: "start", ...idAndName(record), pid });
-  await startContainer(record, record.id);
-}
-
-/** Directory, name, bundle and record. */
-function prepare(state: State, options: RunOptions): ContainerRecord {
+  options: RunOptions,
+): { readonly record: ContainerRecord; readonly unlock: () => void } {
   const id = newId();
   const paths = state.container(id);
   const runtime = findRuntime(options.runtime);
@@ -138,15 +86,16 @@ function prepare(state: State, options: RunOptions): ContainerRecord {
       remove: options.remove ?? false,
       restart: options.restart ?? { when: "no" },
     });
+    const unlock = lockForStart(paths, name);
     writeRecord(paths, record);
-    return record;
+    return { record, unlock };
   } catch (error) {
     discard(state, id, name);
     throw error;
   }
 }
 
-function monitorArguments(options: RunOptions & { readonly attach?: boolean }): string[] {
+function monitorArguments(options: RunOptions & BeginOptions): string[] {
   const { timeout, stdin, attach } = options;
   // Whoever comes and goes must not end the input of a container that nobody was attached to at first.
   const open = stdin === true && attach !== true ? ["--leave-stdin-open"] : [];
@@ -170,8 +119,4 @@ async function takeBack(
 function discard(state: State, id: string, name: string | undefined): void {
   if (name !== undefined) releaseName(state, id, name);
   rmSync(state.container(id).directory, { recursive: true, force: true });
-}
-
-function idAndName({ id, name }: ContainerRecord): { id: string; name: string } {
-  return { id, name };
 }

@@ -14,6 +14,8 @@ export interface Runs {
   readonly count: number;
   /** How many restarts in a row came after a short run. */
   readonly inARow: number;
+  /** When somebody began to make this run, if it is not the first; older files lack it. */
+  readonly made?: string;
   /** When its process was started last; `null`: it is being made. */
   readonly started: string | null;
   /** When that run was over; `null`: as far as is known it is not. */

@@ -123,6 +123,16 @@ export class ContainerPaths {
     return join(this.directory, "stop");
   }
 
+  /** Locked by whoever starts it. */
+  get lock(): string {
+    return join(this.directory, "lock");
+  }
+
+  /** Who shows all of its runs, see followers.ts. */
+  get followers(): string {
+    return join(this.directory, "followers");
+  }
+
   get log(): string {
     return join(this.directory, "container.log");
   }

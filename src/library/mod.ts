@@ -21,6 +21,7 @@ import * as core from "../containers/mod.ts";
 import * as reading from "../logging/read/mod.ts";
 
 export {
+  type BeginOptions,
   Connection,
   type Container,
   ContainerError,
@@ -99,6 +100,33 @@ export async function exec(
 ): Promise<core.ExecSession> {
   const { state, found } = find(container, options);
   return await core.execIn(state, found, options);
+}
+
+/**
+ * Starts a further process in a container that runs, and leaves it alone: it has no input, and nobody gets its output.
+ *
+ * @returns its pid, as the host numbers it
+ * @throws ContainerError
+ */
+export async function execDetached(
+  container: string,
+  options: Omit<core.ExecOptions, "stdin"> & StateOption,
+): Promise<number> {
+  const { state, found } = find(container, options);
+  return await core.execDetached(state, found, options);
+}
+
+/**
+ * Starts a container again that has ended, as it was started at first.
+ *
+ * @throws ContainerError if it runs, or cannot be started
+ */
+export async function start(
+  container: string,
+  options: core.BeginOptions & StateOption = {},
+): Promise<core.StartedContainer> {
+  const { state, found } = find(container, options);
+  return await core.startAgain(state, found, options);
 }
 
 /** The lines that a container has written, see `conmonctl logs`. */

@@ -1,20 +1,6 @@
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
-import {
-  attachToNextRun,
-  currentRun,
-  findContainer,
-  type RestartPolicy,
-  type RunOptions,
-  resizeTerminal,
-  run,
-  STOP_TIMEOUT,
-  type StartedContainer,
-  State,
-  signalContainer,
-  stopContainer,
-  wantEnd,
-} from "../../containers/mod.ts";
+import { type RestartPolicy, type RunOptions, run } from "../../containers/mod.ts";
 import {
   collect,
   collectMount,
@@ -25,8 +11,9 @@ import {
 } from "../arguments.ts";
 import { detachKeysOption } from "../detach-keys.ts";
 import { EXIT, Failure } from "../failure.ts";
-import { type ForegroundEnd, inForeground, statusOfSignal, windowSize } from "../foreground.ts";
+import { windowSize } from "../foreground.ts";
 import { printJson } from "../output.ts";
+import { interruptible, stayAttached } from "../stay-attached.ts";
 
 interface RunFlags {
   readonly detach?: true;
@@ -170,8 +157,9 @@ function toOptions(words: ReturnType<typeof split>, flags: RunFlags): RunOptions
 async function runContainer(words: ReturnType<typeof split>, flags: RunFlags): Promise<number> {
   const options = toOptions(words, flags);
   const detached = flags.detach === true;
+  const attach = !detached;
   const container = await interruptible((signal) =>
-    run({ ...options, signal, attach: !detached, onWarning: warn }),
+    run({ ...options, signal, attach, follow: attach, onWarning: warn }),
   );
   if (!detached) return await stayAttached(container, flags);
   const { id, name, pid } = container;
@@ -182,89 +170,4 @@ async function runContainer(words: ReturnType<typeof split>, flags: RunFlags): P
 
 function warn(text: string): void {
   process.stderr.write(`conmonctl: warning: ${text}\n`);
-}
-
-/** Until it has begun, Ctrl-C takes everything back; a second one does not wait for that. */
-async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const interrupted = new AbortController();
-  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  const handlers = signals.map((signal) => {
-    const failure = new Failure("interrupted", { status: statusOfSignal(signal) });
-    const handler = (): void => interrupted.abort(failure);
-    process.once(signal, handler);
-    return [signal, handler] as const;
-  });
-  try {
-    return await work(interrupted.signal);
-  } finally {
-    for (const [signal, handler] of handlers) process.off(signal, handler);
-  }
-}
-
-/** Through all restarts, until there is no other one. */
-async function stayAttached(container: StartedContainer, flags: RunFlags): Promise<number> {
-  const state = new State();
-  const { id } = container;
-  let { connection } = container;
-  let run = currentRun(state, id);
-  while (connection !== undefined) {
-    const end = await attached(state, container, connection, flags);
-    if (end !== "ended") return leave(container, end);
-    if (flags.restart === undefined || flags.restart.when === "no") break;
-    const next = await waitForNext(state, container, run);
-    run = next?.run ?? run;
-    connection = next?.connection;
-  }
-  const status = await container.wait();
-  if (status === null || status === undefined) {
-    throw new Failure(`nobody knows how container ${container.name} ended`, {
-      status: EXIT.notStarted,
-    });
-  }
-  if (status < 0) {
-    process.stderr.write(`conmonctl: ${container.name} was killed: its time was up\n`);
-  }
-  return status & 0xff;
-}
-
-async function attached(
-  state: State,
-  container: StartedContainer,
-  connection: NonNullable<StartedContainer["connection"]>,
-  flags: RunFlags,
-): Promise<ForegroundEnd> {
-  const { bundle } = state.container(container.id);
-  return await inForeground({
-    connection,
-    stdin: flags.interactive === true,
-    terminal: flags.tty === true,
-    detachKeys: flags.detachKeys,
-    resize: (size) => resizeTerminal(bundle, size),
-    signal: async (signal) => {
-      // Who presses Ctrl-C does not want it to be started again.
-      if (signal !== "SIGUSR1" && signal !== "SIGUSR2") wantEnd(state, container.id);
-      await signalContainer(state, findContainer(state, container.id), signal);
-    },
-  });
-}
-
-/** Between two runs Ctrl-C ends it all. */
-async function waitForNext(state: State, container: StartedContainer, run: number) {
-  const stop = () => {
-    stopContainer(state, findContainer(state, container.id), STOP_TIMEOUT).catch((error: Error) => {
-      process.stderr.write(`conmonctl: ${error.message}\n`);
-    });
-  };
-  process.on("SIGINT", stop).on("SIGTERM", stop);
-  try {
-    return await attachToNextRun(state, container.id, run);
-  } finally {
-    process.off("SIGINT", stop).off("SIGTERM", stop);
-  }
-}
-
-function leave({ name }: StartedContainer, end: ForegroundEnd): number {
-  if (end === "hung-up") return statusOfSignal("SIGHUP");
-  process.stderr.write(`\r\nconmonctl: detached; conmonctl attach ${name} comes back to it\n`);
-  return EXIT.ok;
 }
