@@ -23,6 +23,7 @@ import { registerStats } from "./commands/stats.ts";
 import { registerStop } from "./commands/stop.ts";
 import { registerWait } from "./commands/wait.ts";
 import { EXIT, report } from "./failure.ts";
+import { watchOutputs } from "./output-faults.ts";
 
 /** Adds one or several sub-commands to the program. Each file in `commands/` exports one. */
 export type Registration = (program: Command) => void;
@@ -77,6 +78,7 @@ function hintAtHelp(command: Command, words: string): void {
 /** Runs conmonctl; `argv` begins with the interpreter and the script. Returns the exit status. */
 export async function runProgram(argv: readonly string[]): Promise<number> {
   const program = makeProgram();
+  watchOutputs();
   try {
     await program.parseAsync(argv);
     return Number(process.exitCode ?? EXIT.ok);

@@ -11,7 +11,7 @@ import {
   wantEnd,
 } from "../containers/mod.ts";
 import { EXIT, Failure } from "./failure.ts";
-import { type ForegroundEnd, inForeground, statusOfSignal } from "./foreground.ts";
+import { type ForegroundEnd, inForeground, leave, statusOfSignal } from "./foreground.ts";
 
 /** What the user has asked for. */
 export interface StayFlags {
@@ -43,7 +43,9 @@ export async function stayAttached(container: StartedContainer, flags: StayFlags
   let { connection } = container;
   while (connection !== undefined) {
     const end = await attached(state, container, connection, flags);
-    if (end !== "ended") return leave(container, end);
+    if (end !== "ended") {
+      return leave(end, container.name, `conmonctl attach ${container.name}`);
+    }
     connection = await waitForNext(state, container);
   }
   const status = await container.wait();
@@ -95,10 +97,4 @@ async function waitForNext(
   } finally {
     process.off("SIGINT", stop).off("SIGTERM", stop);
   }
-}
-
-function leave({ name }: StartedContainer, end: ForegroundEnd): number {
-  if (end === "hung-up") return statusOfSignal("SIGHUP");
-  process.stderr.write(`\r\nconmonctl: detached; conmonctl attach ${name} comes back to it\n`);
-  return EXIT.ok;
 }

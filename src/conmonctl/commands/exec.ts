@@ -4,7 +4,7 @@ import { execDetached, execIn, findContainer, State } from "../../containers/mod
 import { collect } from "../arguments.ts";
 import { detachKeysOption } from "../detach-keys.ts";
 import { EXIT, Failure } from "../failure.ts";
-import { inForeground, statusOfSignal, windowSize } from "../foreground.ts";
+import { inForeground, leave, windowSize } from "../foreground.ts";
 import { printJson } from "../output.ts";
 
 const EXAMPLES = `
@@ -94,8 +94,8 @@ async function exec(name: string, command: string[], flags: ExecFlags): Promise<
       resize: (size) => session.resize(size),
       signal: async (signal) => session.kill(constants.signals[signal]),
     });
-    if (end === "hung-up") return statusOfSignal("SIGHUP");
-    return end === "detached" ? EXIT.ok : (await session.wait()) & 0xff;
+    if (end !== "ended") return leave(end, `${command[0]} in ${container.name}`, undefined);
+    return (await session.wait()) & 0xff;
   } finally {
     session.close();
   }
