@@ -37,8 +37,8 @@ async function settle(state: State, record: ContainerRecord): Promise<void> {
   const { id, name } = record;
   const paths = state.container(id);
   const runs = readRuns(paths);
-  // It could not even be made; whoever tried that takes it away.
-  if (runs === undefined) return;
+  // It could not even be made; whoever tried that knows what to do.
+  if (runs === undefined || runs.started === null) return;
   const status = Number(readIfThere(paths.exit) ?? "-1");
   if (existsSync(paths.oom)) appendEvent(state, { type: "oom", id, name });
   appendEvent(state, { type: "exit", id, name, status });
@@ -88,19 +88,20 @@ async function restart(
   writeRuns(paths, fresh);
   const monitor = launchMonitor(state, record);
   try {
-    const pid = await madeAgain(monitor);
-    if (pid instanceof ContainerError) {
+    const made = await madeAgain(monitor);
+    if (typeof made === "number") await untilFollowed(paths, fresh.count);
+    // Whoever has asked for its end since may not have found anything that could be ended.
+    if (typeof made !== "number" || existsSync(paths.stop)) {
       await deleteContainer(record, id);
-      return failedRun(state, record, fresh, pid);
+      await monitor.ended();
+      return failedRun(state, record, fresh, made);
     }
-    await untilFollowed(paths, fresh.count);
     writeRuns(paths, { ...fresh, started: new Date().toISOString() });
-    appendEvent(state, { type: "start", id, name, pid });
+    appendEvent(state, { type: "start", id, name, pid: made });
     await startContainer(record, id);
     return undefined;
   } catch (error) {
-    // The monitor has its exit command carry on.
-    writeRuns(paths, { ...fresh, ended: new Date().toISOString() });
+    // If it had been made, its own monitor has its exit command carry on.
     await deleteContainer(record, id);
     throw error;
   } finally {
