@@ -54,6 +54,24 @@ const registrations: readonly Registration[] = [
   registerInternalComplete,
 ];
 
+const EXAMPLES = `
+Containers are named by name, ID, or the beginning of an ID. conmonctl COMMAND --help has more of each.
+
+Exit status: 0; 1 if something could not be done; 2 if the command line makes no sense; 3 if there is no such
+container; 125 if a container could not be started, 126 if its command cannot be executed, 127 if there is no
+such command. run, start --attach, attach and exec end with the status of the container or the command.
+
+Environment: CONMON_TS_STATE names another state directory than /run/conmon-ts or, for ordinary users,
+$XDG_RUNTIME_DIR/conmon-ts. NO_COLOR forbids colours.
+
+Examples:
+  conmonctl run -it -- bash
+  conmonctl run -d --name web -- python3 -m http.server
+  conmonctl ps
+  conmonctl logs -f web
+  conmonctl stop web
+  conmonctl rm web`;
+
 /** The program with all its commands; nothing has been parsed yet. Completion and man pages are made from it. */
 export function makeProgram(): Command {
   const program = new Command("conmonctl")
@@ -65,6 +83,7 @@ export function makeProgram(): Command {
     })
     .exitOverride();
   for (const register of registrations) register(program);
+  program.addHelpText("after", EXAMPLES);
   hintAtHelp(program, "conmonctl");
   return program;
 }

@@ -2,7 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { collectMount, parseRestart, parseSize } from "../../src/conmonctl/arguments.ts";
-import { formatAge, formatBytes, formatTable, printable } from "../../src/conmonctl/output.ts";
+import {
+  cutLines,
+  formatAge,
+  formatBytes,
+  formatTable,
+  printable,
+} from "../../src/conmonctl/output.ts";
 import { logSettings } from "../../src/containers/log-settings.ts";
 import { ContainerError, editDistance, signalNumber } from "../../src/containers/mod.ts";
 import { programEnvironment } from "../../src/containers/programs.ts";
@@ -186,6 +192,14 @@ test("tables have columns, and nothing in them steers the terminal", () => {
     "NAME             N\na\\x1b[31m\\x0a    1\nlonger         100",
   );
   assert.equal(printable("ä→\u009b"), "ä→\\x9b");
+});
+
+test("lines are cut where the terminal ends, and colours end with them", () => {
+  assert.equal(cutLines("abcdef\nabc", 4), "abc…\nabc");
+  assert.equal(cutLines("äöüß", 4), "äöüß");
+  assert.equal(cutLines("\x1b[1mabcdef\x1b[0m", 4), "\x1b[1mabc…\x1b[0m");
+  assert.equal(cutLines("\x1b[1mab\x1b[0mcdef", 4), "\x1b[1mab\x1b[0mc…");
+  assert.equal(cutLines("abcdef", undefined), "abcdef");
 });
 
 test("sizes and ages are for people", () => {

@@ -46,6 +46,12 @@ Without a bundle the command runs on this machine's own /usr, /bin, /lib and /et
 Exit status: the container's; 125 if it cannot be started, 126 if its command cannot be executed, 127 if
 there is no such command. With --detach 0 once it runs.
 
+The log is kept in the state directory, which is in memory as a rule: it is rotated at 16 MiB, and one older
+file is kept. --log-opt max-size=1g changes that, max-size=0 takes the limit away, --log-opt path=/var/log/FILE
+has it elsewhere, without a limit.
+
+The runtime host starts a plain process of this machine: it isolates nothing, and no limits are kept.
+
 Examples:
   conmonctl run -- echo hello
   conmonctl run -it -- bash
