@@ -52,6 +52,7 @@ export async function stayAttached(container: StartedContainer, flags: StayFlags
   if (status === null || status === undefined) {
     throw new Failure(`nobody knows how container ${container.name} ended`, {
       status: EXIT.notStarted,
+      hint: "its monitor was killed, or had no room to write",
     });
   }
   if (status < 0) {

@@ -13,7 +13,7 @@ import type { State } from "./state.ts";
  * - `running`
  * - `restarting`: it has ended and will be started again
  * - `exited`
- * - `lost`: nobody knows how it ended, or whether: its monitor was killed
+ * - `lost`: nobody knows how it ended, or whether: its monitor was killed, or could not write the exit status
  */
 export type ContainerState = "created" | "running" | "restarting" | "exited" | "lost";
 

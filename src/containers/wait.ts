@@ -102,6 +102,6 @@ export async function wait(
   const status = await waitForEnd(state, container, signal);
   if (status !== null) return status;
   throw new ContainerError("failed", `nobody knows how container ${container.name} ended`, {
-    hint: "its monitor was killed",
+    hint: "its monitor was killed, or had no room to write",
   });
 }
