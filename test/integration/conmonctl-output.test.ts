@@ -42,6 +42,14 @@ describe("conmonctl, to a full disk,", { skip }, () => {
   });
 });
 
+it("conmonctl says whose state it cannot read", { skip }, (t) => {
+  const scratch = makeScratch(t);
+  runConmonctl(scratch, ["run", "--rm", "--", "true"]);
+  const { status, stderr } = runConmonctl(scratch, ["ps"], { uid: 65534 });
+  assert.equal(status, 1);
+  assert.match(stderr, /^conmonctl: cannot read the state directory .*: permission denied\nhint: /);
+});
+
 describe("conmonctl, to a reader that has enough,", { skip }, () => {
   it("leaves the container alone, and says that it goes on", (t) => {
     const scratch = makeScratch(t);

@@ -1,6 +1,7 @@
 /** conmonctl start, restarts and exec --detach, with a real runtime. */
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { Conmonctl } from "../support/conmonctl.ts";
@@ -117,6 +118,32 @@ describe("conmonctl run --restart", { skip }, () => {
     const followers = join(ctl.state, "containers", id, "followers");
     await textOf(join(ctl.state, "events.jsonl"), (text) => text.split('"start"').length > 3);
     assert.deepEqual(readdirSync(followers), []);
+  });
+
+  it("does not begin a run whose end was wanted while it was being made", async (t) => {
+    const scratch = makeScratch(t);
+    const ctl = new Conmonctl(scratch);
+    const [runtime, again, gate] = ["runtime", "again", "gate"].map((name) => scratch.path(name));
+    // The second time it waits for a word.
+    const wait = `if [ -e ${again} ]; then echo > ${again}; read word < ${gate}; fi; echo -n > ${again}`;
+    writeFileSync(
+      String(runtime),
+      `#!/bin/sh\ncase "$*" in *" create "*) ${wait};; esac\nexec runc "$@"\n`,
+      { mode: 0o755 },
+    );
+    execFileSync("mkfifo", [String(gate)]);
+    const options = ["--name", "job", "--restart", "always", "--runtime", String(runtime)];
+    const mount = ["--mount", `${scratch.folder("shared")}:/tmp/shared`];
+    const script = "cd /tmp/shared; if [ -e ended ]; then sleep 100; fi; touch ended; exit 3";
+    await ctl.succeed("run", "-d", ...options, ...mount, "--", "sh", "-c", script);
+    await textOf(String(again));
+    const stop = ctl.start(["stop", "job"]);
+    await ctl.happened("stop job");
+    writeFileSync(String(gate), "go\n");
+    rmSync(String(gate));
+    assert.equal((await stop.end).status, 0);
+    const { state, restarts } = await ctl.inspect("job");
+    assert.deepEqual([state, restarts], ["exited", 1]);
   });
 
   it("counts a run that cannot begin as one that failed, and tries again", async (t) => {
