@@ -1,9 +1,10 @@
 /** What conmonctl does with containers that are there, with real runtimes. */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, renameSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import type { Container } from "../../src/containers/mod.ts";
+import { monitorOf } from "../../src/containers/find.ts";
+import { type Container, State } from "../../src/containers/mod.ts";
 import { Conmonctl } from "../support/conmonctl.ts";
 import { inBothModes } from "../support/modes.ts";
 import { makePodman } from "../support/podman.ts";
@@ -189,6 +190,17 @@ describe("conmonctl", { skip }, () => {
     assert.equal((await ctl.inspect("orphan")).state, "lost");
     await ctl.succeed("rm", "orphan");
     assert.equal(isAlive(pid), false);
+  });
+
+  it("finds a monitor by its pid file that was missed among the processes", async (t) => {
+    const ctl = prepare(t);
+    const [one, other] = [await start(ctl, "one"), await start(ctl, "other")];
+    const state = new State(ctl.state);
+    const { monitorPid } = await ctl.inspect("one");
+    assert.equal(monitorOf(state, one, new Map())?.pid, monitorPid);
+    // A pid that is somebody else's by now.
+    writeFileSync(state.container(other).monitorPid, String(monitorPid));
+    assert.equal(monitorOf(state, other, new Map()), undefined);
   });
 
   it("does not mind that conmond was killed", async (t) => {
