@@ -2,8 +2,9 @@
 import { type Container, foreignContainer, ownContainer } from "./container.ts";
 import { ContainerError } from "./errors.ts";
 import { ownerOf } from "./names.ts";
+import { readPidFile } from "./process-state.ts";
 import { readRecord } from "./record.ts";
-import { findShims, type Shim, stateOf } from "./shims.ts";
+import { findShims, readShim, type Shim, stateOf } from "./shims.ts";
 import { State } from "./state.ts";
 
 /** All containers: those with a record, and those of others under monitors of ours; the newest first. */
@@ -12,7 +13,7 @@ export function listContainers(state: State = new State()): Container[] {
   const own = state.ids().flatMap((id) => {
     const record = readRecord(state, id);
     // Without one it is being made just now, or being removed.
-    return record === undefined ? [] : [ownContainer(state, record, shims.get(id))];
+    return record === undefined ? [] : [ownContainer(state, record, monitorOf(state, id, shims))];
   });
   const known = new Set(own.map(({ id }) => id));
   const foreign = [...shims.values()]
@@ -25,7 +26,26 @@ export function listContainers(state: State = new State()): Container[] {
 /** The container with this whole ID, if it has a record. */
 export function ownContainerById(state: State, id: string): Container | undefined {
   const record = readRecord(state, id);
-  return record === undefined ? undefined : ownContainer(state, record, newestShims().get(id));
+  if (record === undefined) return undefined;
+  return ownContainer(state, record, monitorOf(state, id, newestShims()));
+}
+
+/**
+ * The monitor of a container. What is in /proc is not read at one moment: where one monitor takes the place of
+ * another one meanwhile, neither may be among those that were found. The new one has written its pid by then.
+ *
+ * @param found by container
+ */
+export function monitorOf(
+  state: State,
+  id: string,
+  found: ReadonlyMap<string, Shim>,
+): Shim | undefined {
+  const known = found.get(id);
+  if (known !== undefined) return known;
+  const pid = readPidFile(state.container(id).monitorPid);
+  const shim = pid === undefined ? undefined : readShim("/proc", String(pid));
+  return shim?.id === id && !shim.options.exec ? shim : undefined;
 }
 
 /**

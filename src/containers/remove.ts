@@ -52,7 +52,10 @@ export async function removeContainer(
 }
 
 /** That somebody else has to do, with a command of the same name. */
-function notOurs({ name, owner }: Container, what: string): ContainerError {
+export function notOurs(
+  { name, owner }: Pick<Container, "name" | "owner">,
+  what: string,
+): ContainerError {
   const hint = owner === "podman" ? `podman ${what} ${name} does` : undefined;
   const whose = owner === "other" ? "somebody else" : owner;
   return new ContainerError(
@@ -110,10 +113,16 @@ export function discardContainer(state: State, record: ContainerRecord): void {
   rmSync(aside, { recursive: true, force: true });
 }
 
-async function untilOver(
+/**
+ * Waits until all that is to be done at a container's end has been done.
+ *
+ * @param signal gives up waiting
+ * @throws ContainerError if that takes too long; the signal's reason if it was aborted
+ */
+export async function untilOver(
   state: State,
   record: ContainerRecord,
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
 ): Promise<void> {
   const { directory, exits } = state.container(record.id);
   const look = (): true | undefined => {

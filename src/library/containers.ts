@@ -38,14 +38,33 @@ export async function create(options: core.RunOptions): Promise<core.StartedCont
 }
 
 /**
- * Starts a container that was made by {@link create}.
+ * Starts a container that was made by {@link create}, or one that has ended: again, as it was started at first, with
+ * its log going on.
  *
- * @throws ContainerError if it was started before, or cannot be; in the latter case it is over
+ * @throws ContainerError if it runs, or cannot be started; in the latter case it has ended. The signal's reason if it
+ *   was aborted: one that was only made can be started later then
+ *
+ * @example
+ * ```ts
+ * const again = await start("job", { attach: true });
+ * for await (const { data } of again.connection) process.stdout.write(data);
+ * ```
  */
-export async function start(container: string, options: StateOption = {}): Promise<void> {
-  await attempt(async () => {
+export function start(
+  container: string,
+  options: core.BeginOptions & StateOption & { readonly attach: true },
+): Promise<core.AttachedContainer>;
+export function start(
+  container: string,
+  options?: core.BeginOptions & StateOption,
+): Promise<core.StartedContainer>;
+export async function start(
+  container: string,
+  options: core.BeginOptions & StateOption = {},
+): Promise<core.StartedContainer> {
+  return await attempt(async () => {
     const { state, found } = find(container, options);
-    await core.startCreated(state, found);
+    return await core.start(state, found, options);
   });
 }
 
@@ -129,6 +148,22 @@ export async function exec(
   return await attempt(async () => {
     const { state, found } = find(container, options);
     return await core.execIn(state, found, options);
+  });
+}
+
+/**
+ * Starts a further process in a container that runs, and leaves it alone: it has no input, and nobody gets its output.
+ *
+ * @returns its pid, as the host numbers it
+ * @throws ContainerError; the signal's reason if it was aborted
+ */
+export async function execDetached(
+  container: string,
+  options: Omit<core.ExecOptions, "stdin"> & StateOption,
+): Promise<number> {
+  return await attempt(async () => {
+    const { state, found } = find(container, options);
+    return await core.execDetached(state, found, options);
   });
 }
 

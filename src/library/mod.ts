@@ -21,6 +21,7 @@
  */
 export {
   type AttachedContainer,
+  type BeginOptions,
   Connection,
   type Container,
   type ContainerDetails,
@@ -64,6 +65,7 @@ export {
   attachToRuns,
   create,
   exec,
+  execDetached,
   inspect,
   kill,
   list,

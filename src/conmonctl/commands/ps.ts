@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { type Container, listContainers, State } from "../../containers/mod.ts";
-import { type Column, formatAge, formatTable, printJson } from "../output.ts";
+import { type Column, cutLines, formatAge, formatTable, printJson } from "../output.ts";
 
 const EXAMPLES = `
 Containers that Podman or CRI-O have started under our conmon are shown as long as they run.
@@ -26,8 +26,13 @@ export function registerPs(program: Command): void {
       );
       if (flags.json) printJson(shown);
       else if (flags.quiet) printIds(shown, flags.trunc);
-      else process.stdout.write(`${formatTable(columns(flags.trunc), shown)}\n`);
+      else printTable(shown, flags.trunc);
     });
+}
+
+function printTable(containers: readonly Container[], short: boolean): void {
+  const table = formatTable(columns(short), containers);
+  process.stdout.write(`${short ? cutLines(table) : table}\n`);
 }
 
 function printIds(containers: readonly Container[], short: boolean): void {

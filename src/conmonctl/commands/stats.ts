@@ -8,7 +8,14 @@ import {
   watchStats,
 } from "../../containers/mod.ts";
 import { parsePositive } from "../arguments.ts";
-import { type Column, formatBytes, formatTable, printJson, printJsonLine } from "../output.ts";
+import {
+  type Column,
+  cutLines,
+  formatBytes,
+  formatTable,
+  printJson,
+  printJsonLine,
+} from "../output.ts";
 import { untilEnough } from "../streams.ts";
 
 const EXAMPLES = `
@@ -66,7 +73,8 @@ function show(stats: readonly ContainerStats[], flags: StatsFlags): void {
 /** From the top of the screen, each line over the one before: nothing flickers. */
 function redraw(table: string): void {
   const rows = (process.stdout.rows ?? 25) - 1;
-  const lines = table.split("\n").slice(0, rows);
+  // A line that goes on below would be one too many.
+  const lines = cutLines(table).split("\n").slice(0, rows);
   process.stdout.write(`\x1b[H${lines.map((line) => `${line}\x1b[K\n`).join("")}\x1b[J`);
 }
 
