@@ -14,7 +14,7 @@ export { type ContainerEvent, EVENT_TYPES, type EventType } from "./event-log.ts
 export { type EventOptions, readEvents } from "./events.ts";
 export { type ExecOptions, ExecSession, execDetached, execIn } from "./exec.ts";
 export { afterExit } from "./exited.ts";
-export { editDistance, findContainer, listContainers } from "./find.ts";
+export { editDistance, findContainer, listContainers, type OnFault } from "./find.ts";
 export { type ContainerDetails, inspectContainer } from "./inspect.ts";
 export { logFileOf } from "./logs.ts";
 export type { OciConfig } from "./oci.ts";

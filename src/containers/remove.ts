@@ -73,7 +73,8 @@ export function notOurs(
  * @param onRemoved is told of each
  * @param signal ends it after the container that is being removed
  * @returns those that were removed
- * @throws ContainerError; the signal's reason if it was aborted
+ * @throws ContainerError; for a record that cannot be read, after all others were removed. The signal's reason if it
+ *   was aborted
  */
 export async function pruneContainers(
   state: State,
@@ -81,7 +82,8 @@ export async function pruneContainers(
   signal?: AbortSignal,
 ): Promise<Container[]> {
   const removed: Container[] = [];
-  for (const container of listContainers(state)) {
+  const faults: ContainerError[] = [];
+  for (const container of listContainers(state, (fault) => faults.push(fault))) {
     if (!container.own || !hasEnded(state, container)) continue;
     await removeContainer(state, container, false, signal);
     removed.push(container);
@@ -89,6 +91,8 @@ export async function pruneContainers(
   }
   pruneSessions(state);
   pruneHalfRemoved(state);
+  const [fault] = faults;
+  if (fault !== undefined) throw fault;
   return removed;
 }
 

@@ -68,9 +68,16 @@ export async function start(
   });
 }
 
-/** All containers, the newest first: those with a record, and those of Podman and CRI-O under our monitors. */
-export function list(options: StateOption = {}): core.Container[] {
-  return attempt(() => core.listContainers(new core.State(options.state)));
+/**
+ * All containers, the newest first: those with a record, and those of Podman and CRI-O under our monitors.
+ *
+ * @param options.onFault is told of records that cannot be read, by the ID; the others are returned all the same
+ * @throws ContainerError; `damaged` for such a record, unless there is an `onFault`
+ */
+export function list(
+  options: StateOption & { readonly onFault?: core.OnFault } = {},
+): core.Container[] {
+  return attempt(() => core.listContainers(new core.State(options.state), options.onFault));
 }
 
 /**
@@ -241,6 +248,8 @@ export async function remove(
  * @param options.onRemoved is told of each
  * @param options.signal ends it after the container that is being removed
  * @returns those that were removed
+ * @throws ContainerError; `damaged` for a record that cannot be read, after all others were removed. The signal's
+ *   reason if it was aborted
  */
 export async function prune(
   options: StateOption &

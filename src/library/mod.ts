@@ -36,6 +36,7 @@ export {
   ExecSession,
   type MountOption,
   type OciConfig,
+  type OnFault,
   type OutputChunk,
   type Owner,
   type ProcessOptions,

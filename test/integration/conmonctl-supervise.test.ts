@@ -205,6 +205,32 @@ describe("conmonctl", { skip }, () => {
     assert.equal(monitorOf(state, other, new Map()), undefined);
   });
 
+  it("shows and finds the others where one record cannot be read", async (t) => {
+    const ctl = prepare(t);
+    const broken = await start(ctl, "broken");
+    await start(ctl, "fine");
+    await ctl.succeed("stop", "-t", "0", "broken");
+    const path = join(ctl.state, "containers", broken, "container.json");
+    const record = readFileSync(path);
+    writeFileSync(path, "{}");
+    const { status, stdout, stderr } = await ctl.run("ps", "--quiet", "--no-trunc");
+    const { id } = await ctl.inspect("fine");
+    assert.deepEqual([status, stdout], [1, `${id}\n`]);
+    assert.match(stderr, /container\.json is no record that this version knows\nhint: .* remove /);
+    const stats = JSON.parse(await ctl.succeed("stats", "--no-stream", "--json"));
+    assert.deepEqual(
+      stats.map(({ name }: { name: string }) => name),
+      ["fine"],
+    );
+    for (const name of ["broken", broken.slice(0, 12)]) {
+      assert.match((await ctl.run("inspect", name)).stderr, /is no record that this version knows/);
+    }
+    await ctl.succeed("stop", "-t", "0", id.slice(0, 12));
+    const pruned = await ctl.run("prune");
+    assert.deepEqual([pruned.status, pruned.stdout], [1, "fine\n"]);
+    writeFileSync(path, record);
+  });
+
   it("does not mind that conmond was killed", async (t) => {
     const ctl = prepare(t);
     await start(ctl, "survivor", "read -r x; echo never; sleep 100");

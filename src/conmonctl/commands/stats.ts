@@ -54,9 +54,7 @@ export function registerStats(program: Command): void {
 async function showStats(names: readonly string[], flags: StatsFlags): Promise<void> {
   const state = new State();
   const select = (): Container[] =>
-    names.length > 0
-      ? names.map((name) => findContainer(state, name))
-      : listContainers(state).filter((container) => container.state === "running");
+    names.length > 0 ? names.map((name) => findContainer(state, name)) : listRunning(state);
   for await (const stats of watchStats(select, flags.interval * 1000, untilEnough())) {
     show(stats, flags);
     if (!flags.stream) return;
@@ -68,6 +66,11 @@ function show(stats: readonly ContainerStats[], flags: StatsFlags): void {
   else if (flags.json) stats.forEach(printJsonLine);
   else if (flags.stream && process.stdout.isTTY) redraw(formatTable(COLUMNS, stats));
   else process.stdout.write(`${formatTable(COLUMNS, stats)}\n`);
+}
+
+/** Of records that cannot be read `ps` tells. */
+function listRunning(state: State): Container[] {
+  return listContainers(state, () => {}).filter((container) => container.state === "running");
 }
 
 /** From the top of the screen, each line over the one before: nothing flickers. */
