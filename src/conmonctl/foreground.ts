@@ -3,6 +3,8 @@ import { constants } from "node:os";
 import type { Connection, TerminalSize } from "../containers/mod.ts";
 import { stopOutputProcessing } from "../sys/mod.ts";
 import { DetachFilter } from "./detach-keys.ts";
+import { EXIT } from "./failure.ts";
+import { isReaderGone, READER_GONE_STATUS } from "./output-faults.ts";
 import { writeTo } from "./streams.ts";
 
 /** Signals that are meant for the container when we get them. */
@@ -25,9 +27,10 @@ export interface ForegroundOptions {
 }
 
 /**
- * How it was over: by itself, or because of the user, or because of the user's terminal, which is gone.
+ * How it was over: by itself; because of the user; because of the user's terminal, which is gone; because nobody
+ * reads our output any more; because it cannot be written.
  */
-export type ForegroundEnd = "ended" | "detached" | "hung-up";
+export type ForegroundEnd = "ended" | "detached" | "hung-up" | "unread" | "unwritable";
 
 /** Resolves when there is no more output, or the user has detached. The connection is closed then. */
 export async function inForeground(options: ForegroundOptions): Promise<ForegroundEnd> {
@@ -57,6 +60,10 @@ class Foreground {
   };
   readonly #onResize = (): void => this.#resize();
   readonly #onGone = (): void => this.#leave("hung-up");
+  readonly #onOutputFault = (error: Error): void => {
+    if (isReaderGone(error)) this.#leave("unread");
+    else this.#leave(isTerminalGone(error) ? "hung-up" : "unwritable");
+  };
 
   constructor(options: ForegroundOptions) {
     this.#options = options;
@@ -67,7 +74,7 @@ class Foreground {
     this.#takeSignals();
     this.#takeTerminal();
     if (this.#options.stdin) this.#takeInput();
-    for (const stream of [process.stdout, process.stderr]) stream.on("error", this.#onGone);
+    for (const stream of [process.stdout, process.stderr]) stream.on("error", this.#onOutputFault);
     for await (const { stream, data } of this.#options.connection) {
       // Where nobody looks any more, a write may never be over.
       if (this.#end !== "ended") break;
@@ -84,12 +91,12 @@ class Foreground {
     process.stdin.off("error", this.#onGone);
     if (this.#raw) process.stdin.setRawMode(false);
     process.stdin.pause();
-    for (const stream of [process.stdout, process.stderr]) stream.off("error", this.#onGone);
+    for (const stream of [process.stdout, process.stderr]) stream.off("error", this.#onOutputFault);
     this.#options.connection.close();
   }
 
   #leave(end: ForegroundEnd): void {
-    this.#end = end;
+    if (this.#end === "ended") this.#end = end;
     this.#options.connection.close();
   }
 
@@ -163,9 +170,30 @@ export function windowSize(): TerminalSize | undefined {
   return { rows: Math.min(rows, 1000), columns: Math.min(columns, 1000) };
 }
 
-/** Tells the user, whose terminal may be in the middle of a line, how to come back. */
-export function sayDetached(container: string): void {
-  process.stderr.write(`\r\nconmonctl: detached; conmonctl attach ${container} comes back to it\n`);
+/**
+ * Says that something goes on without us. Returns the exit status.
+ *
+ * @param what it is, such as the name of a container
+ * @param back how one gets back to it, if one does
+ */
+export function leave(
+  end: Exclude<ForegroundEnd, "ended">,
+  what: string,
+  back: string | undefined,
+): number {
+  if (end === "hung-up") return statusOfSignal("SIGHUP");
+  const goesOn = `${what} goes on${back === undefined ? "" : `; ${back} comes back to it`}`;
+  if (end === "detached") {
+    process.stderr.write(`\r\nconmonctl: detached: ${goesOn}\n`);
+    return EXIT.ok;
+  }
+  const reason = end === "unread" ? "nobody reads the output any more" : "the output is lost";
+  process.stderr.write(`conmonctl: ${reason}: ${goesOn}\n`);
+  return end === "unread" ? READER_GONE_STATUS : EXIT.failed;
+}
+
+function isTerminalGone(error: Error): boolean {
+  return "code" in error && error.code === "EIO";
 }
 
 /** What a shell calls a process that a signal ended. */

@@ -41,7 +41,7 @@ const CONTAINER: Fields<Container> = {
   exitStatus: "null as long as it runs; -1 if its time was up",
   owner: "who started it: conmonctl, podman, crio or other",
   own: "whether it is remembered here; others are known as long as they run",
-  state: "created, running, restarting, exited, or lost if its monitor was killed",
+  state: "created, running, restarting, exited, or lost if nobody knows how it ended",
   pid: "of its first process, or null",
   monitorPid: "of its monitor, or null",
   outOfMemory: "whether it ran out of memory",
@@ -176,6 +176,7 @@ const EACH = "an array with an object for each container";
 /** By the names of the commands. */
 export const JSON_OUTPUT: Readonly<Record<string, JsonOutput>> = {
   run: { form: "an object", fields: { ...AFFECTED, pid: "of its first process" } },
+  start: { form: EACH, fields: AFFECTED },
   ps: { form: EACH, fields: CONTAINER },
   inspect: { form: EACH, fields: DETAILS },
   logs: {
@@ -186,6 +187,10 @@ export const JSON_OUTPUT: Readonly<Record<string, JsonOutput>> = {
       text: "without its newline; bytes that are no UTF-8 are replaced",
       complete: "false for a piece of a line",
     },
+  },
+  exec: {
+    form: "with --detach an object",
+    fields: { pid: "of the process, as the host numbers it" },
   },
   stop: { form: EACH, fields: ENDED },
   kill: { form: EACH, fields: AFFECTED },

@@ -48,6 +48,33 @@ export function formatTable<T>(
   return [paint.bold(head), ...body].join("\n");
 }
 
+/** How many characters a line of the terminal has; undefined where stdout is none. */
+export function terminalWidth(): number | undefined {
+  const { isTTY, columns } = process.stdout;
+  return isTTY && columns > 0 ? columns : undefined;
+}
+
+/** The lines of a table, none of them longer than the terminal is wide; colours take no room. */
+export function cutLines(table: string, width: number | undefined = terminalWidth()): string {
+  if (width === undefined) return table;
+  return table
+    .split("\n")
+    .map((line) => cutLine(line, width))
+    .join("\n");
+}
+
+function cutLine(line: string, width: number): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is how colours begin
+  const parts = line.match(/\x1b\[\d+m|./gsu) ?? [];
+  const isColour = (part: string): boolean => part.length > 2 && part.startsWith("\x1b");
+  if (parts.filter((part) => !isColour(part)).length <= width) return line;
+  let room = width - 1;
+  const kept = parts.filter((part) => isColour(part) || room-- > 0);
+  // At the end, where a last colour has to be taken back.
+  const last = kept.at(-1) ?? "";
+  return isColour(last) ? `${kept.slice(0, -1).join("")}…${last}` : `${kept.join("")}…`;
+}
+
 /** Names and commands come from elsewhere: they must not steer the terminal. */
 export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is looked for

@@ -18,12 +18,14 @@ import { registerResize } from "./commands/resize.ts";
 import { registerRm } from "./commands/rm.ts";
 import { registerRun } from "./commands/run.ts";
 import { registerSetup } from "./commands/setup.ts";
+import { registerStart } from "./commands/start.ts";
 import { registerStats } from "./commands/stats.ts";
 import { registerStop } from "./commands/stop.ts";
 import { registerWait } from "./commands/wait.ts";
 import { EXIT, EXIT_MEANINGS, report } from "./failure.ts";
 import { JSON_OUTPUT, jsonHelp } from "./json-output.ts";
 import { printable } from "./output.ts";
+import { watchOutputs } from "./output-faults.ts";
 
 /** Adds one or several sub-commands to the program. Each file in `commands/` exports one. */
 export type Registration = (program: Command) => void;
@@ -31,6 +33,7 @@ export type Registration = (program: Command) => void;
 /** In the order of the help. */
 const registrations: readonly Registration[] = [
   registerRun,
+  registerStart,
   registerPs,
   registerLogs,
   registerAttach,
@@ -53,6 +56,25 @@ const registrations: readonly Registration[] = [
   registerInternalComplete,
 ];
 
+/** What is said below the commands. */
+function help(): string {
+  return `
+Containers are named by name, ID, or the beginning of an ID. conmonctl COMMAND --help has more of each.
+
+${exitStatusHelp()}
+
+Environment: CONMON_TS_STATE names another state directory than /run/conmon-ts or, for ordinary users,
+$XDG_RUNTIME_DIR/conmon-ts. NO_COLOR forbids colours.
+
+Examples:
+  conmonctl run -it -- bash
+  conmonctl run -d --name web -- python3 -m http.server
+  conmonctl ps
+  conmonctl logs -f web
+  conmonctl stop web
+  conmonctl rm web`;
+}
+
 /** The program with all its commands; nothing has been parsed yet. Completion and man pages are made from it. */
 export function makeProgram(): Command {
   const program = new Command("conmonctl")
@@ -60,7 +82,7 @@ export function makeProgram(): Command {
     .version(build.version)
     .enablePositionalOptions()
     .exitOverride()
-    .addHelpText("after", exitStatusHelp());
+    .addHelpText("after", help());
   for (const register of registrations) register(program);
   for (const command of withDescendants(program)) {
     const json = JSON_OUTPUT[nameOf(command).replace(/^conmonctl /, "")];
@@ -74,7 +96,7 @@ export function makeProgram(): Command {
 
 function exitStatusHelp(): string {
   const rows = EXIT_MEANINGS.map(([status, text]) => `  ${String(status).padEnd(3)}  ${text}`);
-  return `\nExit status: commands that wait for a container, or a process in it, end with its own.\n${rows.join("\n")}`;
+  return `Exit status: commands that wait for a container, or a process in it, end with its own.\n${rows.join("\n")}`;
 }
 
 function withDescendants(command: Command): Command[] {
@@ -99,6 +121,7 @@ function nameOf(command: Command): string {
 /** Runs conmonctl; `argv` begins with the interpreter and the script. Returns the exit status. */
 export async function runProgram(argv: readonly string[]): Promise<number> {
   const program = makeProgram();
+  watchOutputs();
   try {
     await program.parseAsync(argv);
     return Number(process.exitCode ?? EXIT.ok);

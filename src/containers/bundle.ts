@@ -5,6 +5,7 @@ import { ContainerError, reasonOf } from "./errors.ts";
 import { makeHostRoot } from "./host-root.ts";
 import { isConfig, type OciConfig, type OciMount, type OciProcess } from "./oci.ts";
 import type { MountOption, ProcessOptions, RunOptions } from "./options.ts";
+import { isHostRuntime, silenceRuntime } from "./plain-process.ts";
 import { parseJson } from "./record.ts";
 import { resolveUser } from "./user.ts";
 
@@ -32,6 +33,7 @@ const CAPABILITIES = [
  * Makes a bundle.
  *
  * @param directory has to be there, and empty
+ * @param options with `runtime` as a path
  * @returns its config.json
  * @throws ContainerError for a given bundle that is none
  */
@@ -45,6 +47,8 @@ export function makeBundle(directory: string, id: string, options: RunOptions): 
   config.mounts = [...(config.mounts ?? []), ...(options.mounts ?? []).map(toMount)];
   applyLimits(config, options);
   if (options.network === "host") shareNetwork(config);
+  const warned = options.onWarning !== undefined && isHostRuntime(options.runtime ?? "");
+  if (warned) silenceRuntime(config);
   writeFileSync(join(directory, "config.json"), JSON.stringify(config, null, 2));
   return config;
 }

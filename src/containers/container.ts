@@ -13,7 +13,7 @@ import type { State } from "./state.ts";
  * - `running`
  * - `restarting`: it has ended and will be started again
  * - `exited`
- * - `lost`: nobody knows how it ended, or whether: its monitor was killed
+ * - `lost`: nobody knows how it ended, or whether: its monitor was killed, or could not write the exit status
  */
 export type ContainerState = "created" | "running" | "restarting" | "exited" | "lost";
 
@@ -104,8 +104,9 @@ function stateOf(
   if (isRestartPending(runs, shim)) return "restarting";
   if (exitStatus !== null) return "exited";
   if (shim !== undefined) return lives && runs?.started != null ? "running" : "created";
-  const young = Date.now() - Date.parse(record.created) < MAKING;
-  return runs === undefined && young ? "created" : "lost";
+  const made = runs === undefined ? record.created : runs.started === null ? runs.made : undefined;
+  const young = made !== undefined && Date.now() - Date.parse(made) < MAKING;
+  return young ? "created" : "lost";
 }
 
 function isRestartPending(runs: Runs | undefined, shim: Shim | undefined): boolean {

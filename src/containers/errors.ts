@@ -5,7 +5,7 @@
  * - `invalid`: what was asked for makes no sense
  * - `not-started`: monitor or runtime could not start it
  * - `not-executable`, `command-not-found`: its command is to blame for that
- * - `damaged`: a log that cannot be read any further
+ * - `damaged`: a log that cannot be read any further, or what is remembered of a container
  * - `failed`: anything else
  */
 export type ContainerErrorCode =

@@ -1,6 +1,8 @@
 /** A further process in a container. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
+import { findProgram } from "../programs/find-program.ts";
 import { applyProcessOptions, readBundle } from "./bundle.ts";
 import { Connection } from "./connection.ts";
 import type { Container } from "./container.ts";
@@ -74,11 +76,7 @@ export class ExecSession {
    * @param signal a name, with or without SIG, or a number. Default: KILL
    */
   kill(signal: string | number = "KILL"): void {
-    try {
-      process.kill(this.pid, signalNumber(String(signal)));
-    } catch (error) {
-      if (!isCode(error, "ESRCH")) throw error;
-    }
+    killIfThere(this.pid, signalNumber(String(signal)));
   }
 
   /** Lets go of it; if it runs, it goes on. */
@@ -99,23 +97,13 @@ export async function execIn(
   container: Container,
   options: ExecOptions,
 ): Promise<ExecSession> {
-  if (container.state !== "running") {
-    throw new ContainerError(
-      "conflict",
-      `container ${container.name} is ${container.state}, not running`,
-    );
-  }
-  options.signal?.throwIfAborted();
-  state.make();
-  const session = newId();
-  // Short, since a terminal's and a client's sockets are in there.
-  const directory = join(state.sessions, session.slice(0, 16));
-  mkdirSync(directory, { mode: 0o700 });
+  const { session, directory } = makeSession(state, container, options);
   let monitor: Monitor | undefined;
   try {
     writeProcess(directory, container, options);
     const what = `cannot run ${options.command[0]} in ${container.name}`;
-    monitor = new Monitor(what, monitorArguments(container, session, directory, options), true);
+    const args = monitorArguments(container, session, directory, options);
+    monitor = new Monitor(what, [...args, "--exec-attach"], true);
     await monitor.attachable();
     options.signal?.throwIfAborted();
     const connection = Connection.open(directory);
@@ -128,8 +116,7 @@ export async function execIn(
       started.close();
       throw options.signal.reason;
     }
-    const { id, name } = container;
-    if (container.own) appendEvent(state, { type: "exec", id, name, command: options.command });
+    tellOf(state, container, options);
     return started;
   } catch (error) {
     // In this order: a start pipe that is closed means go, and then there must be nothing to run.
@@ -137,6 +124,78 @@ export async function execIn(
     monitor?.release();
     throw error;
   }
+}
+
+/**
+ * Starts a process in a container that runs, and leaves it alone: it has no input, and nobody gets its output.
+ *
+ * @returns its pid, as the host numbers it
+ * @throws ContainerError; the signal's reason if it was aborted
+ */
+export async function execDetached(
+  state: State,
+  container: Container,
+  options: Omit<ExecOptions, "stdin">,
+): Promise<number> {
+  const { session, directory } = makeSession(state, container, options);
+  let monitor: Monitor | undefined;
+  try {
+    writeProcess(directory, container, options);
+    const what = `cannot run ${options.command[0]} in ${container.name}`;
+    const args = monitorArguments(container, session, directory, options);
+    monitor = new Monitor(what, [...args, ...removalAtEnd(directory)]);
+    const pid = await monitor.created();
+    if (options.signal?.aborted) {
+      killIfThere(pid, constants.signals.SIGKILL);
+      throw options.signal.reason;
+    }
+    tellOf(state, container, options);
+    return pid;
+  } catch (error) {
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  } finally {
+    monitor?.release();
+  }
+}
+
+/** Nobody else is there at its end. Where there is no rm(1), `prune` removes the directory. */
+function removalAtEnd(directory: string): string[] {
+  const rm = findProgram("rm");
+  if (rm === undefined) return [];
+  const words = ["-rf", "--", directory].map((word) => `--exit-command-arg=${word}`);
+  return ["--exit-command", rm, ...words];
+}
+
+/** @throws ContainerError if the container does not run; the signal's reason if it was aborted */
+function makeSession(
+  state: State,
+  { name, state: condition }: Container,
+  { signal }: Pick<ExecOptions, "signal">,
+): { readonly session: string; readonly directory: string } {
+  if (condition !== "running") {
+    throw new ContainerError("conflict", `container ${name} is ${condition}, not running`);
+  }
+  signal?.throwIfAborted();
+  state.make();
+  const session = newId();
+  // Short, since a terminal's and a client's sockets are in there.
+  const directory = join(state.sessions, session.slice(0, 16));
+  mkdirSync(directory, { mode: 0o700 });
+  return { session, directory };
+}
+
+/** It is no error if it has ended. */
+function killIfThere(pid: number, signal: number): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (!isCode(error, "ESRCH")) throw error;
+  }
+}
+
+function tellOf(state: State, { own, id, name }: Container, { command }: ExecOptions): void {
+  if (own) appendEvent(state, { type: "exec", id, name, command });
 }
 
 async function pidOf(monitor: Monitor, what: string, connection: Connection): Promise<number> {
@@ -160,7 +219,7 @@ function monitorArguments(
   options: ExecOptions,
 ): string[] {
   return [
-    ...["--api-version", "1", "--exec", "--exec-attach"],
+    ...["--api-version", "1", "--exec"],
     ...["--cid", container.id, "--cuuid", session, "--name", container.name],
     ...["--runtime", container.runtime],
     ...container.runtimeArguments.map((argument) => `--runtime-arg=${argument}`),

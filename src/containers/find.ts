@@ -2,17 +2,28 @@
 import { type Container, foreignContainer, ownContainer } from "./container.ts";
 import { ContainerError } from "./errors.ts";
 import { ownerOf } from "./names.ts";
-import { readRecord } from "./record.ts";
-import { findShims, type Shim, stateOf } from "./shims.ts";
+import { readPidFile } from "./process-state.ts";
+import { type ContainerRecord, readRecord } from "./record.ts";
+import { findShims, readShim, type Shim, stateOf } from "./shims.ts";
 import { State } from "./state.ts";
 
-/** All containers: those with a record, and those of others under monitors of ours; the newest first. */
-export function listContainers(state: State = new State()): Container[] {
+/** What is told of a container whose record cannot be read. */
+export type OnFault = (fault: ContainerError, id: string) => void;
+
+/**
+ * All containers: those with a record, and those of others under monitors of ours; the newest first.
+ *
+ * @param onFault is told of records that cannot be read, which are left out then. Default: the first one is thrown
+ */
+export function listContainers(
+  state: State = new State(),
+  onFault: OnFault = throwFault,
+): Container[] {
   const shims = newestShims();
   const own = state.ids().flatMap((id) => {
-    const record = readRecord(state, id);
+    const record = readRecordUnless(state, id, onFault);
     // Without one it is being made just now, or being removed.
-    return record === undefined ? [] : [ownContainer(state, record, shims.get(id))];
+    return record === undefined ? [] : [ownContainer(state, record, monitorOf(state, id, shims))];
   });
   const known = new Set(own.map(({ id }) => id));
   const foreign = [...shims.values()]
@@ -22,28 +33,66 @@ export function listContainers(state: State = new State()): Container[] {
   return [...own, ...foreign].sort((a, b) => compare(b.created ?? "", a.created ?? ""));
 }
 
+function throwFault(fault: ContainerError): never {
+  throw fault;
+}
+
+function readRecordUnless(state: State, id: string, onFault: OnFault): ContainerRecord | undefined {
+  try {
+    return readRecord(state, id);
+  } catch (error) {
+    if (!(error instanceof ContainerError)) throw error;
+    onFault(error, id);
+    return undefined;
+  }
+}
+
 /** The container with this whole ID, if it has a record. */
 export function ownContainerById(state: State, id: string): Container | undefined {
   const record = readRecord(state, id);
-  return record === undefined ? undefined : ownContainer(state, record, newestShims().get(id));
+  if (record === undefined) return undefined;
+  return ownContainer(state, record, monitorOf(state, id, newestShims()));
+}
+
+/**
+ * The monitor of a container. What is in /proc is not read at one moment: where one monitor takes the place of
+ * another one meanwhile, neither may be among those that were found. The new one has written its pid by then.
+ *
+ * @param found by container
+ */
+export function monitorOf(
+  state: State,
+  id: string,
+  found: ReadonlyMap<string, Shim>,
+): Shim | undefined {
+  const known = found.get(id);
+  if (known !== undefined) return known;
+  const pid = readPidFile(state.container(id).monitorPid);
+  const shim = pid === undefined ? undefined : readShim("/proc", String(pid));
+  return shim?.id === id && !shim.options.exec ? shim : undefined;
 }
 
 /**
  * The container that is meant by a name, an ID, or the beginning of an ID.
  *
- * @throws ContainerError if there is none, with the nearest as a hint, or more than one
+ * @throws ContainerError if there is none, with the nearest as a hint, or more than one, or if its record cannot be
+ *   read; those of others do not matter
  */
 export function findContainer(state: State, text: string): Container {
   const named = ownerOf(state, text);
   const direct = named === undefined ? undefined : ownContainerById(state, named);
   if (direct !== undefined) return direct;
-  const all = listContainers(state);
+  const faults = new Map<string, ContainerError>();
+  const all = listContainers(state, (fault, id) => faults.set(id, fault));
   const exact = all.filter(({ id, name }) => id === text || name === text);
   const found =
     exact.length > 0 ? exact : all.filter(({ id }) => text !== "" && id.startsWith(text));
   const [only, other] = found;
   if (only !== undefined && other === undefined) return only;
-  if (only === undefined) throw notFound(text, all);
+  if (only === undefined) {
+    const [, fault] = [...faults].find(([id]) => text !== "" && id.startsWith(text)) ?? [];
+    throw fault ?? notFound(text, all);
+  }
   const names = found.map(({ id, name }) => `${name} (${id.slice(0, 12)})`);
   throw new ContainerError("not-found", `${text} is more than one container: ${names.join(", ")}`, {
     hint: "give more of the ID",

@@ -14,9 +14,16 @@ export interface LogSettings {
 const OWN_NAMES = ["path", "max-size", "rotate", "tag", "label"];
 
 /**
+ * How large a log may get in the state directory, which is in memory, before it is rotated, in bytes. One old
+ * file is kept, so that a container's log takes twice that.
+ */
+export const DEFAULT_SIZE_MAX = 16 * 2 ** 20;
+
+/**
  * @param drivers as conmon's `--log-path`; a file's path may be missing
  * @param options `NAME=VALUE`
  * @param file where the log is if no path is given
+ * @returns with a limit of {@link DEFAULT_SIZE_MAX} for a log in `file`, if no `max-size` is given; 0: none
  * @throws ContainerError for what conmon would not take; values of its own `--log-opt`s it checks itself
  */
 export function logSettings(
@@ -34,7 +41,28 @@ export function logSettings(
   const logs = (drivers.length === 0 ? ["k8s-file"] : drivers).map((driver) =>
     withPath(driver, path),
   );
-  return { logs, arguments: args };
+  checkPaths(logs);
+  const isLimited = args.includes("--log-size-max");
+  const isInMemory = logs.some((log) => log.endsWith(`-file:${file}`));
+  return { logs, arguments: isInMemory && !isLimited ? [...args, ...defaultLimit(options)] : args };
+}
+
+function defaultLimit(options: readonly string[]): string[] {
+  const isRotationChosen = options.some((option) => /^rotate(=|$)/.test(option));
+  const rotation = isRotationChosen ? [] : ["--log-rotate"];
+  return ["--log-size-max", String(DEFAULT_SIZE_MAX), ...rotation];
+}
+
+/** Two logs in one file would be none. */
+function checkPaths(logs: readonly string[]): void {
+  const paths = logs
+    .map((log) => /^(?:k8s|json)-file:(.*)$/.exec(log)?.[1])
+    .filter((path) => path !== undefined);
+  const twice = paths.find((path, index) => paths.indexOf(path) !== index);
+  if (twice === undefined) return;
+  throw new ContainerError("invalid", `two logs would be in one file, ${twice}`, {
+    hint: "give one of them a path: --log-driver json-file:/PATH",
+  });
 }
 
 function withPath(driver: string, path: string): string {

@@ -4,7 +4,7 @@ import type { Duplex, Readable, Writable } from "node:stream";
 import split2 from "split2";
 import { ContainerError } from "./errors.ts";
 import { isObject } from "./oci.ts";
-import { monitorProgram } from "./programs.ts";
+import { monitorProgram, programEnvironment } from "./programs.ts";
 import { parseJson } from "./record.ts";
 import { startFailure } from "./runtime.ts";
 
@@ -30,7 +30,7 @@ export class Monitor {
    */
   constructor(what: string, args: readonly string[], attached = false) {
     this.#what = what;
-    const environment: NodeJS.ProcessEnv = { ...process.env, _OCI_SYNCPIPE: "3" };
+    const environment: NodeJS.ProcessEnv = { ...programEnvironment(), _OCI_SYNCPIPE: "3" };
     if (attached) Object.assign(environment, { _OCI_ATTACHPIPE: "4", _OCI_STARTPIPE: "5" });
     this.#child = spawn(monitorProgram(), args, {
       cwd: "/",

@@ -39,8 +39,23 @@ export interface ProcessOptions {
   readonly size?: TerminalSize;
 }
 
+/** How a run of a container is begun. */
+export interface BeginOptions {
+  /** Connect to it before it begins, so that not a byte is missed. Default: false. */
+  readonly attach?: boolean;
+  /**
+   * With `attach`: further runs of a container that is restarted wait a moment for `nextRun` to be called, so that
+   * nothing of them is missed either. Default: false.
+   */
+  readonly follow?: boolean;
+  /** How large its terminal is at the beginning. Default: 0 rows and columns. */
+  readonly size?: TerminalSize;
+  /** Gives up as long as it has not begun. */
+  readonly signal?: AbortSignal;
+}
+
 /** What {@link run} starts. */
-export interface RunOptions extends ProcessOptions {
+export interface RunOptions extends ProcessOptions, BeginOptions {
   /** The directory of an OCI bundle, which is not written to. Without one there has to be a command. */
   readonly bundle?: string;
   /** The root directory, if there is no bundle. Default: one made of the host's own /usr, /bin, /lib and /etc. */
@@ -62,7 +77,10 @@ export interface RunOptions extends ProcessOptions {
   readonly network?: "none" | "host";
   /** conmon's `--log-path`s. Default: one, `k8s-file`. */
   readonly logDrivers?: readonly string[];
-  /** `NAME=VALUE`: `max-size`, `rotate`, `tag`, `label`, and what conmon's `--log-opt` takes. */
+  /**
+   * `NAME=VALUE`: `path`, `max-size`, `rotate`, `tag`, `label`, and what conmon's `--log-opt` takes. A log without
+   * `path` and `max-size` is rotated at 16 MiB and keeps one old file, since it is in memory; `max-size=0`: no limit.
+   */
   readonly logOptions?: readonly string[];
   /** Seconds after which it is killed. Default: never. */
   readonly timeout?: number;
@@ -70,10 +88,13 @@ export interface RunOptions extends ProcessOptions {
   readonly remove?: boolean;
   /** Default: no. */
   readonly restart?: RestartPolicy;
-  /** Connect to it before it begins, so that not a byte is missed. Default: false. */
-  readonly attach?: boolean;
   /** The state directory. Default: `$CONMON_TS_STATE`, else that of the user or of root. */
   readonly state?: string;
+  /**
+   * Is told what the user should know before the container begins: that the `host` runtime isolates nothing. Without
+   * it that becomes the first line of the container's log.
+   */
+  readonly onWarning?: (text: string) => void;
   /** Gives up, and takes away what has been made, as long as the container has not been started. */
   readonly signal?: AbortSignal;
 }

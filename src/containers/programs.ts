@@ -1,6 +1,6 @@
 /** The programs that containers need: our own, and OCI runtimes. */
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { findProgram, isExecutableFile } from "../programs/find-program.ts";
 import { type Installation, ownInstallation } from "../programs/installation.ts";
 import { ContainerError } from "./errors.ts";
@@ -49,6 +49,19 @@ export function findRuntime(wanted?: string): string {
   throw new ContainerError("not-started", `there is no executable runtime ${wanted}`, {
     hint: "give the name of an installed one, such as runc or crun, its path, or host",
   });
+}
+
+/**
+ * The environment of programs that are started here: our own, in which `node` can be found. The built-in runtime
+ * begins with `#!/usr/bin/env node`, and whoever has started us may have done so by a path.
+ *
+ * @param own for tests; default: this process's
+ */
+export function programEnvironment(own: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
+  const path = own.PATH ?? "";
+  if (path.split(delimiter).some((folder) => isExecutableFile(join(folder, "node")))) return own;
+  // At the end, so that nothing else is found there that would have been found elsewhere.
+  return { ...own, PATH: [path, dirname(process.execPath)].filter(Boolean).join(delimiter) };
 }
 
 function ownProgram(part: keyof Installation): string {

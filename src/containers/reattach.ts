@@ -6,12 +6,14 @@ import { Connection } from "./connection.ts";
 import { type Container, isOver } from "./container.ts";
 import { writeWhole } from "./files.ts";
 import { ownContainerById } from "./find.ts";
+import { follow, unfollow } from "./followers.ts";
 import { readRuns } from "./runs.ts";
-import type { State } from "./state.ts";
+import type { ContainerPaths, State } from "./state.ts";
 import { watchFor } from "./watch.ts";
 
 /**
- * Waits until a container that is to be started again can be attached to, which is before it begins.
+ * Waits until a container that is to be started again can be attached to, which is before it begins, and says
+ * so to whoever starts it: see followers.ts.
  *
  * @param run the number of the run that has ended
  * @returns the connection and the number of the new run; undefined if there is none, or the signal was aborted
@@ -28,7 +30,7 @@ export async function attachToNextRun(
     const container = ownContainerById(state, id);
     if (container === undefined) return "over";
     const count = readRuns(paths)?.count ?? run;
-    if (count > run && existsSync(socket)) return connect(paths.bundle, count, signal);
+    if (count > run && existsSync(socket)) return connect(paths, count, signal);
     return isOver(state, container) ? "over" : undefined;
   };
   const found = await watchFor([paths.directory, paths.bundle], look, signal);
@@ -38,7 +40,7 @@ export async function attachToNextRun(
 /**
  * A connection to each run of a container with a restart policy, the present one first. The next one comes when
  * the connection before has ended, or was closed, and the container is started again; there is no other one after
- * its end.
+ * its end. A run does not begin before it has been attached to, unless that takes too long: see followers.ts.
  *
  * @param signal ends it, and closes the connection
  * @throws ContainerError if it does not run, or was not started by conmonctl
@@ -49,9 +51,11 @@ export async function* attachToRuns(
   signal?: AbortSignal,
 ): AsyncGenerator<Connection, void, undefined> {
   const { id } = container;
-  let run = currentRun(state, id);
+  const paths = state.container(id);
+  let run = readRuns(paths)?.count ?? 1;
   let connection: Connection | undefined = attachTo(state, container, signal);
   try {
+    if (container.own) follow(paths, run);
     while (connection !== undefined) {
       yield connection;
       connection.close();
@@ -61,12 +65,8 @@ export async function* attachToRuns(
     }
   } finally {
     connection?.close();
+    unfollow(paths);
   }
-}
-
-/** The number of a container's present run. */
-export function currentRun(state: State, id: string): number {
-  return readRuns(state.container(id))?.count ?? 1;
 }
 
 /** Says that a container's end is wanted: it will not be started again. */
@@ -77,13 +77,16 @@ export function wantEnd(state: State, id: string): void {
 
 /** A socket of the run before may still be there; the next look finds the right one. */
 function connect(
-  bundle: string,
+  paths: ContainerPaths,
   run: number,
   signal: AbortSignal | undefined,
-): { connection: Connection; run: number } | undefined {
+): { readonly connection: Connection; readonly run: number } | undefined {
+  let connection: Connection;
   try {
-    return { connection: Connection.open(bundle, { signal }), run };
+    connection = Connection.open(paths.bundle, { signal });
   } catch {
     return undefined;
   }
+  follow(paths, run);
+  return { connection, run };
 }

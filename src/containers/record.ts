@@ -42,18 +42,17 @@ export function writeRecord(paths: ContainerPaths, record: ContainerRecord): voi
 /**
  * The record of a container; undefined where there is none.
  *
- * @throws ContainerError for one that is not of ours
+ * @throws ContainerError for one that this version does not know
  */
 export function readRecord(state: State, id: string): ContainerRecord | undefined {
-  const { record: path } = state.container(id);
+  const { record: path, directory } = state.container(id);
   const text = readIfThere(path);
   if (text === undefined) return undefined;
   const value = parseJson(text);
   if (!isObject(value) || value.format !== FORMAT || value.id !== id) {
-    throw new ContainerError(
-      "failed",
-      `${path} is no record of a container that this version knows`,
-    );
+    throw new ContainerError("damaged", `${path} is no record that this version knows`, {
+      hint: `a newer version may have written it; if none has, remove ${directory}`,
+    });
   }
   // Written by this file only, and of this format.
   return value as unknown as ContainerRecord;

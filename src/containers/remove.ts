@@ -52,7 +52,10 @@ export async function removeContainer(
 }
 
 /** That somebody else has to do, with a command of the same name. */
-function notOurs({ name, owner }: Container, what: string): ContainerError {
+export function notOurs(
+  { name, owner }: Pick<Container, "name" | "owner">,
+  what: string,
+): ContainerError {
   const hint = owner === "podman" ? `podman ${what} ${name} does` : undefined;
   const whose = owner === "other" ? "somebody else" : owner;
   return new ContainerError(
@@ -70,7 +73,8 @@ function notOurs({ name, owner }: Container, what: string): ContainerError {
  * @param onRemoved is told of each
  * @param signal ends it after the container that is being removed
  * @returns those that were removed
- * @throws ContainerError; the signal's reason if it was aborted
+ * @throws ContainerError; for a record that cannot be read, after all others were removed. The signal's reason if it
+ *   was aborted
  */
 export async function pruneContainers(
   state: State,
@@ -78,7 +82,8 @@ export async function pruneContainers(
   signal?: AbortSignal,
 ): Promise<Container[]> {
   const removed: Container[] = [];
-  for (const container of listContainers(state)) {
+  const faults: ContainerError[] = [];
+  for (const container of listContainers(state, (fault) => faults.push(fault))) {
     if (!container.own || !hasEnded(state, container)) continue;
     await removeContainer(state, container, false, signal);
     removed.push(container);
@@ -86,6 +91,8 @@ export async function pruneContainers(
   }
   pruneSessions(state);
   pruneHalfRemoved(state);
+  const [fault] = faults;
+  if (fault !== undefined) throw fault;
   return removed;
 }
 
@@ -110,10 +117,16 @@ export function discardContainer(state: State, record: ContainerRecord): void {
   rmSync(aside, { recursive: true, force: true });
 }
 
-async function untilOver(
+/**
+ * Waits until all that is to be done at a container's end has been done.
+ *
+ * @param signal gives up waiting
+ * @throws ContainerError if that takes too long; the signal's reason if it was aborted
+ */
+export async function untilOver(
   state: State,
   record: ContainerRecord,
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
 ): Promise<void> {
   const { directory, exits } = state.container(record.id);
   const look = (): true | undefined => {

@@ -1,11 +1,8 @@
 /** Starting a container. */
 import { mkdirSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
+import { type AttachedContainer, begin, meet, type StartedContainer } from "./begin.ts";
 import { makeBundle } from "./bundle.ts";
-import { Connection } from "./connection.ts";
-import type { Container } from "./container.ts";
-import { setFirstSize } from "./control.ts";
-import { ContainerError } from "./errors.ts";
 import { appendEvent } from "./event-log.ts";
 import { writeWhole } from "./files.ts";
 import { launchMonitor } from "./launch.ts";
@@ -13,36 +10,13 @@ import { logSettings } from "./log-settings.ts";
 import type { Monitor } from "./monitor.ts";
 import { claimName, newId, releaseName } from "./names.ts";
 import type { RunOptions } from "./options.ts";
+import { isHostRuntime, plainProcessWarning } from "./plain-process.ts";
 import { findRuntime } from "./programs.ts";
-import { type ContainerRecord, newRecord, readRecord, writeRecord } from "./record.ts";
-import { FIRST_RUN, writeRuns } from "./runs.ts";
-import { deleteContainer, startContainer } from "./runtime.ts";
+import { type ContainerRecord, newRecord, writeRecord } from "./record.ts";
+import { FIRST_RUN } from "./runs.ts";
+import { deleteContainer } from "./runtime.ts";
+import { lockForStart } from "./start-lock.ts";
 import { State } from "./state.ts";
-import { unlessAborted } from "./times.ts";
-import { waitForOwn } from "./wait.ts";
-
-/** A container that has been made. It does not matter to it whether this object lives. */
-export interface StartedContainer {
-  readonly id: string;
-  readonly name: string;
-  /** Of its first process, as the host numbers it. */
-  readonly pid: number;
-  /** Its output from the beginning, and its input, if `attach` was asked for; to be closed. */
-  readonly connection: Connection | undefined;
-  /**
-   * Waits for its end, see {@link waitForOwn}.
-   *
-   * @param options.signal gives up waiting
-   * @returns the exit status, `null` if nobody knows it
-   * @throws the signal's reason if it was aborted
-   */
-  wait(options?: { readonly signal?: AbortSignal }): Promise<number | null>;
-}
-
-/** One that was started with `attach`. */
-export interface AttachedContainer extends StartedContainer {
-  readonly connection: Connection;
-}
 
 /**
  * Starts a container: from a bundle, which is not written to, or a command.
@@ -63,98 +37,52 @@ export async function run(options: RunOptions): Promise<StartedContainer> {
 }
 
 /**
- * Makes a container as {@link run} does, and does not start it: its process waits for {@link startCreated}.
+ * Makes a container as {@link run} does, and does not start it: its process waits for `start`.
  *
  * @throws ContainerError; the signal's reason if it was aborted. Then nothing is left of it
  */
 export function create(options: RunOptions & { readonly attach: true }): Promise<AttachedContainer>;
 export function create(options: RunOptions): Promise<StartedContainer>;
 export async function create(options: RunOptions): Promise<StartedContainer> {
-  return await make(options, async () => {});
+  return await make(options, meet);
 }
 
-/**
- * Starts a container that was made by {@link create}.
- *
- * @throws ContainerError if it was started before, or cannot be; in the latter case it is over
- */
-export async function startCreated(state: State, container: Container): Promise<void> {
-  const { id, name, pid } = container;
-  const record = readRecord(state, id);
-  if (record === undefined || container.state !== "created" || pid === null) {
-    const why = record === undefined ? "it is not one of ours" : `it is ${container.state}`;
-    throw new ContainerError("conflict", `cannot start container ${name}: ${why}`);
-  }
-  try {
-    await begin(state, record, pid);
-  } catch (error) {
-    writeWhole(state.container(id).stop, "");
-    await deleteContainer(record, id);
-    throw error;
-  }
-}
-
-/** @param start what is done with it once it is made */
-async function make(options: RunOptions, start: typeof begin): Promise<StartedContainer> {
+/** @param welcome what is done with it once it is made */
+async function make(
+  options: RunOptions,
+  welcome: typeof begin | typeof meet,
+): Promise<StartedContainer> {
   const state = new State(options.state);
   state.make();
   options.signal?.throwIfAborted();
-  const record = prepare(state, options);
+  const { record, unlock } = prepare(state, options);
   let monitor: Monitor | undefined;
   try {
     monitor = launchMonitor(state, record);
     const pid = await monitor.created();
-    appendEvent(state, { type: "create", ...idAndName(record) });
+    appendEvent(state, { type: "create", id: record.id, name: record.name });
     options.signal?.throwIfAborted();
-    const { bundle } = state.container(record.id);
-    if (options.size !== undefined && record.terminal) setFirstSize(pid, bundle, options.size);
-    const onDetach = (): void => appendEvent(state, { type: "detach", ...idAndName(record) });
-    const connection = options.attach === true ? Connection.open(bundle, { onDetach }) : undefined;
-    try {
-      await start(state, record, pid);
-    } catch (error) {
-      connection?.close();
-      throw error;
-    }
-    return made(state, record, pid, connection);
+    if (isHostRuntime(record.runtime)) warn(record.name, options);
+    return await welcome(state, { record, pid, runs: FIRST_RUN }, options);
   } catch (error) {
     await takeBack(state, record, monitor);
     throw error;
   } finally {
     monitor?.release();
+    unlock();
   }
 }
 
-/** What the caller gets to see. */
-function made(
+function warn(name: string, options: RunOptions): void {
+  const text = plainProcessWarning(name, options);
+  if (text !== undefined) options.onWarning?.(text);
+}
+
+/** Directory, name, bundle and record; nobody else can start it before it is unlocked. */
+function prepare(
   state: State,
-  record: ContainerRecord,
-  pid: number,
-  connection: Connection | undefined,
-): StartedContainer {
-  const { id, name } = record;
-  return {
-    id,
-    name,
-    pid,
-    connection,
-    wait: async ({ signal } = {}) =>
-      (await unlessAborted(waitForOwn(state, id, signal), signal)) ?? null,
-  };
-}
-
-/** Has a container that was made begin. */
-async function begin(state: State, record: ContainerRecord, pid: number): Promise<void> {
-  const paths = state.container(record.id);
-  // Before the start, since the exit command of a short run is quick to come.
-  writeRuns(paths, { ...FIRST_RUN, started: new Date().toISOString() });
-  // This too, or the end of a short run would be told first.
-  appendEvent(state, { type: "start", ...idAndName(record), pid });
-  await startContainer(record, record.id);
-}
-
-/** Directory, name, bundle and record. */
-function prepare(state: State, options: RunOptions): ContainerRecord {
+  options: RunOptions,
+): { readonly record: ContainerRecord; readonly unlock: () => void } {
   const id = newId();
   const paths = state.container(id);
   const runtime = findRuntime(options.runtime);
@@ -163,7 +91,7 @@ function prepare(state: State, options: RunOptions): ContainerRecord {
   try {
     name = claimName(state, id, options.name);
     mkdirSync(paths.bundle, { mode: 0o700 });
-    const config = makeBundle(paths.bundle, id, options);
+    const config = makeBundle(paths.bundle, id, { ...options, runtime });
     const logs = logSettings(options.logDrivers ?? [], options.logOptions ?? [], paths.log);
     const record = newRecord({
       id,
@@ -180,8 +108,9 @@ function prepare(state: State, options: RunOptions): ContainerRecord {
       remove: options.remove ?? false,
       restart: options.restart ?? { when: "no" },
     });
+    const unlock = lockForStart(paths, name);
     writeRecord(paths, record);
-    return record;
+    return { record, unlock };
   } catch (error) {
     discard(state, id, name);
     throw error;
@@ -212,8 +141,4 @@ async function takeBack(
 function discard(state: State, id: string, name: string | undefined): void {
   if (name !== undefined) releaseName(state, id, name);
   rmSync(state.container(id).directory, { recursive: true, force: true });
-}
-
-function idAndName({ id, name }: ContainerRecord): { id: string; name: string } {
-  return { id, name };
 }

@@ -1,6 +1,6 @@
 /**
  * runs.json: how often a container was started, and whether it will be again. Only whoever starts it writes
- * it, at first `run` and then the exit command, so that two writers never meet.
+ * it: `run` and `start`, who have the lock of start-lock.ts, and then the exit command, so that two writers never meet.
  */
 import { readIfThere, writeWhole } from "./files.ts";
 import { isObject } from "./oci.ts";
@@ -14,6 +14,8 @@ export interface Runs {
   readonly count: number;
   /** How many restarts in a row came after a short run. */
   readonly inARow: number;
+  /** When somebody began to make this run, if it is neither the first nor a restart. */
+  readonly made?: string;
   /** When its process was started last; `null`: it is being made. */
   readonly started: string | null;
   /** When that run was over; `null`: as far as is known it is not. */
@@ -47,6 +49,16 @@ export function readRuns(paths: ContainerPaths): Runs | undefined {
   const value = text === undefined ? undefined : parseJson(text);
   // Written by this file only.
   return isObject(value) ? (value as unknown as Runs) : undefined;
+}
+
+/**
+ * The run that somebody makes, or has made, and that has not begun, be it the first one or not. Undefined if it has
+ * begun, or if the exit command makes it. Whether it is still being made tells the lock, see start-lock.ts.
+ */
+export function unbegunRun(paths: ContainerPaths): Runs | undefined {
+  const runs = readRuns(paths);
+  if (runs === undefined) return FIRST_RUN;
+  return runs.started === null && runs.ended === null && runs.made !== undefined ? runs : undefined;
 }
 
 /** What is decided at the end of a run: `next` says whether and when there is another one. */

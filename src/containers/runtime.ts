@@ -1,6 +1,7 @@
 /** Calls of an OCI runtime. */
 import { spawn } from "node:child_process";
 import { ContainerError, type ContainerErrorCode } from "./errors.ts";
+import { programEnvironment } from "./programs.ts";
 
 /** Whose container it is that a runtime is to do something to. */
 export interface RuntimeCommand {
@@ -52,16 +53,20 @@ export async function deleteContainer(command: RuntimeCommand, id: string): Prom
 /** What a runtime said about a container that could not be started, as an error. */
 export function startFailure(what: string, said: string): ContainerError {
   const code = blame(said);
-  const hint =
-    code === "command-not-found"
-      ? "is the command there, inside of the container?"
-      : code === "not-executable"
-        ? "is the command a program that its user may execute?"
-        : undefined;
-  return new ContainerError(code, `${what}: ${reasonIn(said)}`, { hint });
+  return new ContainerError(code, `${what}: ${reasonIn(said)}`, { hint: hintFor(code, said) });
+}
+
+function hintFor(code: ContainerErrorCode, said: string): string | undefined {
+  if (code === "command-not-found") return "is the command there, inside of the container?";
+  if (code === "not-executable") return "is the command a program that its user may execute?";
+  if (/\bchdir\b/.test(said)) return "is the working directory there, inside of the container?";
+  if (/join or create cgroup/.test(said)) return "limits need a cgroup that this user may change";
+  return undefined;
 }
 
 function blame(said: string): ContainerErrorCode {
+  // A directory that is missing is told in the words of a missing command.
+  if (/\bchdir\b/.test(said)) return "not-started";
   if (/executable file .*not found|exec.*: no such file or directory/i.test(said)) {
     return "command-not-found";
   }
@@ -84,6 +89,7 @@ function call(command: RuntimeCommand, args: readonly string[]): Promise<Outcome
   return new Promise((resolve, reject) => {
     const child = spawn(runtime, [...runtimeArguments, ...args], {
       cwd: "/",
+      env: programEnvironment(),
       stdio: ["ignore", "ignore", "pipe"],
       // Ctrl-C is for conmonctl, which then does what is right.
       detached: true,

@@ -32,7 +32,7 @@ export function findShims(proc = "/proc"): Shim[] {
 }
 
 /** Undefined for all other processes, those of other users among them. */
-function readShim(proc: string, pid: string): Shim | undefined {
+export function readShim(proc: string, pid: string): Shim | undefined {
   const directory = join(proc, pid);
   const executable = linkTarget(join(directory, "exe"))?.replace(/ \(deleted\)$/, "");
   if (executable === undefined || !/^conmon(-|$)/.test(basename(executable))) return undefined;

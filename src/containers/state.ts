@@ -67,7 +67,11 @@ export class State {
       return readdirSync(this.containers).filter((name) => !name.startsWith("."));
     } catch (error) {
       if (isCode(error, "ENOENT")) return [];
-      throw error;
+      throw new ContainerError(
+        "failed",
+        `cannot read the state directory ${this.directory}: ${reasonOf(error)}`,
+        { hint: `$${STATE_VARIABLE} names another user's or none`, cause: error },
+      );
     }
   }
 }
@@ -121,6 +125,16 @@ export class ContainerPaths {
   /** Is there when its end is wanted, and so no restart. */
   get stop(): string {
     return join(this.directory, "stop");
+  }
+
+  /** Locked by whoever starts it. */
+  get lock(): string {
+    return join(this.directory, "lock");
+  }
+
+  /** Who shows all of its runs, see followers.ts. */
+  get followers(): string {
+    return join(this.directory, "followers");
   }
 
   get log(): string {

@@ -1,9 +1,10 @@
 /** Ending containers, and sending them signals. */
 import { constants } from "node:os";
-import type { Container } from "./container.ts";
+import { type Container, isOver } from "./container.ts";
 import { ContainerError } from "./errors.ts";
 import { appendEvent } from "./event-log.ts";
 import { writeWhole } from "./files.ts";
+import { ownContainerById } from "./find.ts";
 import { killContainer } from "./runtime.ts";
 import type { State } from "./state.ts";
 import { waitForEnd } from "./wait.ts";
@@ -26,11 +27,23 @@ export async function stopContainer(
   signal?: AbortSignal,
 ): Promise<number | null> {
   signal?.throwIfAborted();
-  const { id, name, state: before } = container;
-  if (container.own && before !== "exited" && before !== "lost") {
+  const { id, name } = container;
+  // One that has just ended may be about to be started again.
+  if (container.own && !isOver(state, container)) {
     writeWhole(state.container(id).stop, "");
     appendEvent(state, { type: "stop", id, name });
+    // It may have been started just before it was known that its end is wanted.
+    return await endNow(state, ownContainerById(state, id) ?? container, seconds, signal);
   }
+  return await endNow(state, container, seconds, signal);
+}
+
+async function endNow(
+  state: State,
+  container: Container,
+  seconds: number,
+  signal: AbortSignal | undefined,
+): Promise<number | null> {
   const ended = waitForEnd(state, container, signal);
   // It is for whoever awaits it below.
   ended.catch(() => {});

@@ -38,20 +38,46 @@ export async function create(options: core.RunOptions): Promise<core.StartedCont
 }
 
 /**
- * Starts a container that was made by {@link create}.
+ * Starts a container that was made by {@link create}, or one that has ended: again, as it was started at first, with
+ * its log going on.
  *
- * @throws ContainerError if it was started before, or cannot be; in the latter case it is over
+ * @throws ContainerError if it runs, or cannot be started; in the latter case it has ended. The signal's reason if it
+ *   was aborted: one that was only made can be started later then
+ *
+ * @example
+ * ```ts
+ * const again = await start("job", { attach: true });
+ * for await (const { data } of again.connection) process.stdout.write(data);
+ * ```
  */
-export async function start(container: string, options: StateOption = {}): Promise<void> {
-  await attempt(async () => {
+export function start(
+  container: string,
+  options: core.BeginOptions & StateOption & { readonly attach: true },
+): Promise<core.AttachedContainer>;
+export function start(
+  container: string,
+  options?: core.BeginOptions & StateOption,
+): Promise<core.StartedContainer>;
+export async function start(
+  container: string,
+  options: core.BeginOptions & StateOption = {},
+): Promise<core.StartedContainer> {
+  return await attempt(async () => {
     const { state, found } = find(container, options);
-    await core.startCreated(state, found);
+    return await core.start(state, found, options);
   });
 }
 
-/** All containers, the newest first: those with a record, and those of Podman and CRI-O under our monitors. */
-export function list(options: StateOption = {}): core.Container[] {
-  return attempt(() => core.listContainers(new core.State(options.state)));
+/**
+ * All containers, the newest first: those with a record, and those of Podman and CRI-O under our monitors.
+ *
+ * @param options.onFault is told of records that cannot be read, by the ID; the others are returned all the same
+ * @throws ContainerError; `damaged` for such a record, unless there is an `onFault`
+ */
+export function list(
+  options: StateOption & { readonly onFault?: core.OnFault } = {},
+): core.Container[] {
+  return attempt(() => core.listContainers(new core.State(options.state), options.onFault));
 }
 
 /**
@@ -133,6 +159,22 @@ export async function exec(
 }
 
 /**
+ * Starts a further process in a container that runs, and leaves it alone: it has no input, and nobody gets its output.
+ *
+ * @returns its pid, as the host numbers it
+ * @throws ContainerError; the signal's reason if it was aborted
+ */
+export async function execDetached(
+  container: string,
+  options: Omit<core.ExecOptions, "stdin"> & StateOption,
+): Promise<number> {
+  return await attempt(async () => {
+    const { state, found } = find(container, options);
+    return await core.execDetached(state, found, options);
+  });
+}
+
+/**
  * Waits for a container's end: with a restart policy, until it is not started again.
  *
  * @returns its exit status, `null` if nobody knows it; -1 if its time was up
@@ -206,6 +248,8 @@ export async function remove(
  * @param options.onRemoved is told of each
  * @param options.signal ends it after the container that is being removed
  * @returns those that were removed
+ * @throws ContainerError; `damaged` for a record that cannot be read, after all others were removed. The signal's
+ *   reason if it was aborted
  */
 export async function prune(
   options: StateOption &

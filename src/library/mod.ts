@@ -21,6 +21,7 @@
  */
 export {
   type AttachedContainer,
+  type BeginOptions,
   Connection,
   type Container,
   type ContainerDetails,
@@ -35,6 +36,7 @@ export {
   ExecSession,
   type MountOption,
   type OciConfig,
+  type OnFault,
   type OutputChunk,
   type Owner,
   type ProcessOptions,
@@ -64,6 +66,7 @@ export {
   attachToRuns,
   create,
   exec,
+  execDetached,
   inspect,
   kill,
   list,

@@ -97,7 +97,8 @@ export async function* stats(
     const { container, interval = 1000 } = options;
     const select = (): core.Container[] =>
       container === undefined
-        ? core.listContainers(state).filter((each) => each.state === "running")
+        ? // Of records that cannot be read list tells.
+          core.listContainers(state, () => {}).filter((each) => each.state === "running")
         : [core.findContainer(state, container)];
     return core.watchStats(select, interval, options.signal);
   });

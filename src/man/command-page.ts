@@ -25,6 +25,7 @@ export function commandPage(command: Command, extras: PageExtras): Page {
   const help = command.createHelp();
   const words = wordsOf(command);
   const after = sectionsOf(helpAfterOptions(command));
+  const more = extras.sections ?? [];
   const commands = help.visibleCommands(command).filter((child) => child.name() !== "help");
   return {
     name: words.join("-"),
@@ -39,8 +40,9 @@ export function commandPage(command: Command, extras: PageExtras): Page {
       { title: "Commands", blocks: commands.map((child) => commandItem(child)) },
       { title: "Arguments", blocks: help.visibleArguments(command).map(argumentItem) },
       { title: "Options", blocks: help.visibleOptions(command).map(optionItem) },
-      ...after.sections,
-      ...(extras.sections ?? []),
+      // Of one title those of the page say more than the help does.
+      ...after.sections.filter(({ title }) => !more.some((section) => section.title === title)),
+      ...more,
       { title: "Examples", blocks: after.examples },
       { title: "See also", blocks: seeAlso(command, words, commands, extras.seeAlso ?? []) },
     ],

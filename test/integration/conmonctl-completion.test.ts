@@ -257,10 +257,18 @@ describe("conmonctl itself", { skip: unlessRootWith("bash", "zsh", "fish") }, ()
 
   test("of a state that cannot be read nothing is said", (t) => {
     const scratch = makeScratch(t);
+    writeFileSync(join(scratch.folder("state"), "containers"), "");
+    const asked = runConmonctl(scratch, ["internal", "complete", "containers"]);
+    assert.deepEqual([asked.status, asked.stdout, asked.stderr], [0, "", ""]);
+  });
+
+  test("of a container whose record cannot be read nothing is said", (t) => {
+    const scratch = makeScratch(t);
     mkdirSync(scratch.path("state/containers/broken"), { recursive: true });
     writeFileSync(scratch.path("state/containers/broken/container.json"), "{}");
     const asked = runConmonctl(scratch, ["internal", "complete", "containers"]);
-    assert.deepEqual([asked.status, asked.stdout, asked.stderr], [0, "", ""]);
+    // Containers of other tests may run at the same time.
+    assert.deepEqual([asked.status, asked.stdout.includes("broken"), asked.stderr], [0, false, ""]);
   });
 
   test("of containers there are their names and IDs", () => {

@@ -46,8 +46,12 @@ describe("--json", () => {
     assert.deepEqual(Object.keys(started[0] ?? {}), Object.keys(JSON_OUTPUT.run?.fields ?? {}));
     await ctl.succeed("wait", "one");
     await ctl.succeed("run", "-d", "--name", "two", "--", "sleep", "100");
+    await check("start", "one");
+    await ctl.succeed("wait", "one");
     await check("ps", "--all");
     await check("inspect", "two");
+    const execed = parse(await ctl.succeed("exec", "--detach", "--json", "two", "true"));
+    assert.deepEqual(Object.keys(execed[0] ?? {}), Object.keys(JSON_OUTPUT.exec?.fields ?? {}));
     await check("logs", "one");
     await check("stats", "--no-stream", "--interval", "0.05", "two");
     await check("events", "--no-follow", "--since", "1h");
@@ -66,7 +70,7 @@ describe("--json", () => {
 });
 
 /** Where nothing is left out. */
-const ALWAYS = ["ps", "inspect", "logs", "stats", "stop", "kill", "wait", "rm", "prune"];
+const ALWAYS = ["start", "ps", "inspect", "logs", "stats", "stop", "kill", "wait", "rm", "prune"];
 
 /** The names of the commands below one that have the option. */
 function commandsWith(command: Command, option: string, above = ""): string[] {

@@ -50,6 +50,19 @@ test("there is a page for each program and each command that the help shows", ()
   assert.deepEqual([...names].sort(), expected.sort());
 });
 
+test("every command has examples", () => {
+  for (const name of names.filter((name) => name.startsWith("conmonctl"))) {
+    assert.match(readFileSync(join(directory, name), "utf8"), /^\.SH "?EXAMPLES"?$/m, name);
+  }
+});
+
+test("no page has two sections of one title", () => {
+  for (const name of names) {
+    const titles = readFileSync(join(directory, name), "utf8").match(/^\.SH .*$/gm) ?? [];
+    assert.deepEqual(titles, [...new Set(titles)], name);
+  }
+});
+
 test("conmon(8) has all options", { skip }, () => {
   const text = shown("conmon.8");
   for (const { long, hidden, description } of OPTION_TABLE) {

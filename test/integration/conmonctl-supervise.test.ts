@@ -1,9 +1,10 @@
 /** What conmonctl does with containers that are there, with real runtimes. */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, renameSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import type { Container } from "../../src/containers/mod.ts";
+import { monitorOf } from "../../src/containers/find.ts";
+import { type Container, State } from "../../src/containers/mod.ts";
 import { Conmonctl } from "../support/conmonctl.ts";
 import { inBothModes } from "../support/modes.ts";
 import { makePodman } from "../support/podman.ts";
@@ -193,6 +194,43 @@ describe("conmonctl", { skip }, () => {
     assert.equal(isAlive(pid), false);
   });
 
+  it("finds a monitor by its pid file that was missed among the processes", async (t) => {
+    const ctl = prepare(t);
+    const [one, other] = [await start(ctl, "one"), await start(ctl, "other")];
+    const state = new State(ctl.state);
+    const { monitorPid } = await ctl.inspect("one");
+    assert.equal(monitorOf(state, one, new Map())?.pid, monitorPid);
+    // A pid that is somebody else's by now.
+    writeFileSync(state.container(other).monitorPid, String(monitorPid));
+    assert.equal(monitorOf(state, other, new Map()), undefined);
+  });
+
+  it("shows and finds the others where one record cannot be read", async (t) => {
+    const ctl = prepare(t);
+    const broken = await start(ctl, "broken");
+    await start(ctl, "fine");
+    await ctl.succeed("stop", "-t", "0", "broken");
+    const path = join(ctl.state, "containers", broken, "container.json");
+    const record = readFileSync(path);
+    writeFileSync(path, "{}");
+    const { status, stdout, stderr } = await ctl.run("ps", "--quiet", "--no-trunc");
+    const { id } = await ctl.inspect("fine");
+    assert.deepEqual([status, stdout], [1, `${id}\n`]);
+    assert.match(stderr, /container\.json is no record that this version knows\nhint: .* remove /);
+    const stats = JSON.parse(await ctl.succeed("stats", "--no-stream", "--json"));
+    assert.deepEqual(
+      stats.map(({ name }: { name: string }) => name),
+      ["fine"],
+    );
+    for (const name of ["broken", broken.slice(0, 12)]) {
+      assert.match((await ctl.run("inspect", name)).stderr, /is no record that this version knows/);
+    }
+    await ctl.succeed("stop", "-t", "0", id.slice(0, 12));
+    const pruned = await ctl.run("prune");
+    assert.deepEqual([pruned.status, pruned.stdout], [1, "fine\n"]);
+    writeFileSync(path, record);
+  });
+
   it("does not mind that conmond was killed", async (t) => {
     const ctl = prepare(t);
     await start(ctl, "survivor", "read -r x; echo never; sleep 100");
@@ -240,6 +278,13 @@ describe("conmonctl exec", { skip }, () => {
     assert.equal(stdout, "line\nb\n7\n8\n/tmp\n");
     assert.equal((await ctl.run("exec", "base", "no-such-program")).status, 127);
     assert.equal((await ctl.run("exec", "base", "/etc/passwd")).status, 126);
+    const nowhere = await ctl.run("exec", "-w", "/nowhere", "base", "ls");
+    assert.equal(nowhere.status, 125);
+    assert.match(nowhere.stderr, /\nhint: is the working directory there/);
+    assert.equal(await ctl.succeed("exec", "base", "--", "echo", "hi"), "hi");
+    const misplaced = await ctl.run("exec", "base", "-it", "sh");
+    assert.equal(misplaced.status, 2);
+    assert.match(misplaced.stderr, /options come before the container/);
     await ctl.succeed("stop", "-t", "0", "base");
     assert.match((await ctl.run("exec", "base", "true")).stderr, /is exited, not running/);
   });

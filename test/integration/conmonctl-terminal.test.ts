@@ -79,7 +79,7 @@ describe("conmonctl run -it", { skip }, () => {
     first.type(`${CTRL_P}${CTRL_Q}`);
     const { status, output } = await first.end();
     assert.equal(status, 0);
-    assert.match(output, /detached; conmonctl attach tty comes back to it/);
+    assert.match(output, /detached: tty goes on; conmonctl attach tty comes back to it/);
     assert.equal((await ctl.inspect("tty")).state, "running");
 
     const second = ctl.terminal(["attach", "tty"], { columns: 90, rows: 20 });

@@ -1,6 +1,7 @@
 /** What programs import, with a real runtime. */
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import * as library from "../../src/library/mod.ts";
 import { unlessRootWith } from "../support/programs.ts";
@@ -108,13 +109,62 @@ describe("the library, in detail", { skip }, () => {
     await library.start("later", { state });
     assert.equal(await textFrom(made.connection), "begun\n");
     assert.equal(await made.wait(), 0);
-    await assert.rejects(library.start("later", { state }), { code: "conflict" });
+    const again = await library.start("later", { state, attach: true });
+    assert.equal(await textFrom(again.connection), "begun\n");
     const idle = await library.create({ state, command: ["sleep", "100"], name: "never" });
     assert.equal(await library.stop(idle.id, { state, seconds: 0 }), 137);
     const nothing = library.create({ state, command: ["/nowhere"], name: "nothing" });
     // runc finds out at the start, crun before.
     const failure = nothing.then(async ({ id }) => await library.start(id, { state }));
     await assert.rejects(failure, { code: "command-not-found" });
+  });
+
+  it("leaves a container that was made as it is when its start is aborted", async (t) => {
+    const { state } = prepare(t);
+    const command = ["sleep", "100"];
+    await library.create({ state, command, name: "job", restart: { when: "always" } });
+    const signal = AbortSignal.abort();
+    await assert.rejects(library.start("job", { state, signal }), { name: "AbortError" });
+    assert.equal(library.inspect("job", { state }).state, "created");
+    const { pid } = await library.start("job", { state });
+    assert.equal(library.inspect("job", { state }).pid, pid);
+    await assert.rejects(library.start("job", { state }), { code: "conflict" });
+  });
+
+  it("tells of the end of a container that never began, does not restart it, and removes it", async (t) => {
+    const { state } = prepare(t);
+    const command = ["sleep", "100"];
+    const kept = await library.create({ state, command, restart: { when: "always" } });
+    await library.kill(kept.id, { state });
+    assert.equal(await kept.wait(), 137);
+    const removed = await library.create({ state, command, remove: true });
+    await library.kill(removed.id, { state });
+    assert.equal(await removed.wait(), 137);
+    assert.deepEqual(
+      library
+        .list({ state })
+        .filter(isOwn)
+        .map(({ id }) => id),
+      [kept.id],
+    );
+    const types: string[] = [];
+    for await (const { id, type } of library.events({ state, since: new Date(0) })) {
+      if (id === kept.id) types.push(type);
+    }
+    assert.deepEqual(types, ["create", "kill", "exit"]);
+  });
+
+  it("leaves processes alone that nobody is attached to", async (t) => {
+    const { state } = prepare(t);
+    await library.run({ state, command: ["sleep", "100"], name: "base" });
+    const command = ["sleep", "100"];
+    const pid = await library.execDetached("base", { state, command });
+    assert.equal(readFileSync(`/proc/${pid}/comm`, "utf8"), "sleep\n");
+    const signal = AbortSignal.abort();
+    const aborted = library.execDetached("base", { state, command, signal });
+    await assert.rejects(aborted, { name: "AbortError" });
+    const wrong = library.execDetached("base", { state, command: ["/nowhere"] });
+    await assert.rejects(wrong, { code: "command-not-found" });
   });
 
   it("ends what is iterated over, without an error, when the signal is aborted", async (t) => {
@@ -158,6 +208,13 @@ describe("the library, in detail", { skip }, () => {
       outputs.push(await textFrom(connection));
     }
     assert.deepEqual(outputs, ["got 0\n", "got 1\n", "got 2\n"]);
+    const followers = join(
+      state,
+      "containers",
+      library.inspect("again", { state }).id,
+      "followers",
+    );
+    assert.deepEqual(readdirSync(followers), [], "nobody waits for us any more");
   });
 
   it("sets sizes, sends signals, begins logs anew, and removes all that have ended", async (t) => {

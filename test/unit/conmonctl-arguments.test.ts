@@ -2,10 +2,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { collectMount, parseRestart, parseSize } from "../../src/conmonctl/arguments.ts";
-import { formatAge, formatBytes, formatTable, printable } from "../../src/conmonctl/output.ts";
+import {
+  cutLines,
+  formatAge,
+  formatBytes,
+  formatTable,
+  printable,
+} from "../../src/conmonctl/output.ts";
 import { logSettings } from "../../src/containers/log-settings.ts";
 import { ContainerError, editDistance, signalNumber } from "../../src/containers/mod.ts";
+import { programEnvironment } from "../../src/containers/programs.ts";
 import { afterRun, FIRST_RUN, type Runs } from "../../src/containers/runs.ts";
+import { startFailure } from "../../src/containers/runtime.ts";
 
 test("sizes have units", () => {
   const sizes = { "65536": 65536, "512m": 2 ** 29, "2G": 2 ** 31, "1.5k": 1536, "1MiB": 2 ** 20 };
@@ -76,7 +84,6 @@ test("what was stopped, has succeeded, or failed too often is not restarted", ()
 });
 
 test("log drivers and options become conmon's", () => {
-  assert.deepEqual(logSettings([], [], "/s/log"), { logs: ["k8s-file:/s/log"], arguments: [] });
   const options = ["path=/x", "max-size=1m", "rotate", "tag=t", "compress=gzip"];
   assert.deepEqual(logSettings(["json-file", "journald"], options, "/s/log"), {
     logs: ["json-file:/x", "journald"],
@@ -104,6 +111,49 @@ test("log drivers and options become conmon's", () => {
       `${driver} ${option}`,
     );
   }
+});
+
+test("a log in the state directory, which is in memory, has a limit unless another one is given", () => {
+  const limits = (drivers: string[], ...options: string[]) =>
+    logSettings(drivers, options, "/s/log").arguments;
+  const limited = ["--log-size-max", "16777216", "--log-rotate"];
+  assert.deepEqual(limits([]), limited);
+  assert.deepEqual(limits(["journald", "json-file"]), limited);
+  assert.deepEqual(limits([], "rotate"), ["--log-rotate", "--log-size-max", "16777216"]);
+  assert.deepEqual(limits([], "rotate=false"), ["--log-size-max", "16777216"]);
+  assert.deepEqual(limits([], "max-size=0"), ["--log-size-max", "0"]);
+  assert.deepEqual(limits([], "path=/elsewhere"), []);
+  assert.deepEqual(limits(["k8s-file:/elsewhere"]), []);
+  assert.deepEqual(limits(["journald"]), []);
+});
+
+test("two logs are not written into one file", () => {
+  assert.throws(
+    () => logSettings(["k8s-file", "json-file"], [], "/s/log"),
+    /in one file, \/s\/log/,
+  );
+  const { logs } = logSettings(["k8s-file", "json-file:/other"], [], "/s/log");
+  assert.deepEqual(logs, ["k8s-file:/s/log", "json-file:/other"]);
+});
+
+test("who is to blame for a failed start", () => {
+  const kindOf = (said: string) => startFailure("cannot", said).code;
+  const failed = "exec failed: unable to start container process: ";
+  const missing = `${failed}exec: "x": executable file not found in $PATH`;
+  assert.equal(kindOf(missing), "command-not-found");
+  assert.equal(kindOf("executable file `x` not found in $PATH: No such file"), "command-not-found");
+  assert.equal(kindOf(`${failed}exec: "/etc": permission denied`), "not-executable");
+  assert.equal(kindOf("open executable: Permission denied"), "not-executable");
+  const directory = 'chdir to cwd ("/x") set in config.json failed: no such file or directory';
+  assert.equal(kindOf(`${failed}${directory}`), "not-started");
+});
+
+test("what is started here finds node, and all else where it did", () => {
+  const node = process.execPath.slice(0, process.execPath.lastIndexOf("/"));
+  const pathOf = (PATH?: string) => programEnvironment(PATH === undefined ? {} : { PATH }).PATH;
+  assert.equal(pathOf("/nowhere:/elsewhere"), `/nowhere:/elsewhere:${node}`);
+  assert.equal(pathOf(`/nowhere:${node}`), `/nowhere:${node}`);
+  assert.equal(pathOf(), node);
 });
 
 test("signals have names and numbers", () => {
@@ -142,6 +192,14 @@ test("tables have columns, and nothing in them steers the terminal", () => {
     "NAME             N\na\\x1b[31m\\x0a    1\nlonger         100",
   );
   assert.equal(printable("ä→\u009b"), "ä→\\x9b");
+});
+
+test("lines are cut where the terminal ends, and colours end with them", () => {
+  assert.equal(cutLines("abcdef\nabc", 4), "abc…\nabc");
+  assert.equal(cutLines("äöüß", 4), "äöüß");
+  assert.equal(cutLines("\x1b[1mabcdef\x1b[0m", 4), "\x1b[1mabc…\x1b[0m");
+  assert.equal(cutLines("\x1b[1mab\x1b[0mcdef", 4), "\x1b[1mab\x1b[0mc…");
+  assert.equal(cutLines("abcdef", undefined), "abcdef");
 });
 
 test("sizes and ages are for people", () => {

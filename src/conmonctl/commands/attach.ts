@@ -8,8 +8,8 @@ import {
   waitForEnd,
 } from "../../containers/mod.ts";
 import { detachKeysOption } from "../detach-keys.ts";
-import { EXIT, Failure } from "../failure.ts";
-import { inForeground, sayDetached, statusOfSignal } from "../foreground.ts";
+import { Failure } from "../failure.ts";
+import { inForeground, leave } from "../foreground.ts";
 
 const EXAMPLES = `
 Signals that conmonctl gets are handed on to the container, unless it has a terminal: there Ctrl-C is typed
@@ -59,11 +59,7 @@ async function attach(text: string, flags: AttachFlags): Promise<number> {
     signal: (signal) => signalContainer(state, container, signal),
   });
   if (end !== "ended") detached.abort();
-  if (end === "hung-up") return statusOfSignal("SIGHUP");
-  if (end === "detached") {
-    sayDetached(name);
-    return EXIT.ok;
-  }
+  if (end !== "ended") return leave(end, name, `conmonctl attach ${name}`);
   const status = await ended;
   if (status !== null && status !== undefined) return status & 0xff;
   const hint = container.owner === "podman" ? { hint: `podman inspect ${name} may know` } : {};

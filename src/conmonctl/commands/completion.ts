@@ -53,7 +53,7 @@ export function registerInternalComplete(program: Command): void {
 /** Whoever is in the middle of a command line has no use for an error message: the command itself will say it. */
 function containersIfAny(): Container[] {
   try {
-    return listContainers();
+    return listContainers(undefined, () => {});
   } catch {
     return [];
   }

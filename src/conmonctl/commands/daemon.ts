@@ -18,7 +18,11 @@ export function registerDaemon(program: Command): void {
   const daemon = program
     .command("daemon")
     .summary("look at the shared conmond, start, stop or replace it")
-    .description("Looks after the conmond that many containers share.");
+    .description("Looks after the conmond that many containers share.")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  conmonctl daemon start\n  conmonctl daemon status\n  conmonctl daemon restart",
+    );
 
   common(daemon.command("status"))
     .summary("show whether it runs and answers")

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { pruneContainers, State } from "../../containers/mod.ts";
+import { type Container, pruneContainers, State } from "../../containers/mod.ts";
 import { Progress, printJson } from "../output.ts";
 
 const EXAMPLES = `
@@ -18,10 +18,21 @@ export function registerPrune(program: Command): void {
     .addHelpText("after", EXAMPLES)
     .action(async (flags: { json?: true }) => {
       const progress = new Progress("removing");
-      const removed = await pruneContainers(new State(), ({ name }) => {
-        progress.update(`removed ${name}`);
-      }).finally(() => progress.end());
-      if (flags.json) printJson(removed.map(({ id, name }) => ({ id, name })));
-      else for (const { name } of removed) process.stdout.write(`${name}\n`);
+      const removed: Container[] = [];
+      try {
+        await pruneContainers(new State(), (container) => {
+          removed.push(container);
+          progress.update(`removed ${container.name}`);
+        });
+      } finally {
+        progress.end();
+        // What was done is told, whatever could not be done.
+        printRemoved(removed, flags);
+      }
     });
+}
+
+function printRemoved(removed: readonly Container[], flags: { readonly json?: true }): void {
+  if (flags.json) printJson(removed.map(({ id, name }) => ({ id, name })));
+  else for (const { name } of removed) process.stdout.write(`${name}\n`);
 }

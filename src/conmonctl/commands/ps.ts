@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { type Container, listContainers, State } from "../../containers/mod.ts";
-import { type Column, formatAge, formatTable, printJson } from "../output.ts";
+import { report } from "../failure.ts";
+import { type Column, cutLines, formatAge, formatTable, printJson } from "../output.ts";
 
 const EXAMPLES = `
 Containers that Podman or CRI-O have started under our conmon are shown as long as they run.
@@ -21,13 +22,23 @@ export function registerPs(program: Command): void {
     .option("--json", "all that is known, as JSON")
     .addHelpText("after", EXAMPLES)
     .action((flags: { all?: true; quiet?: true; trunc: boolean; json?: true }) => {
-      const shown = listContainers(new State()).filter(
+      const shown = listContainers(new State(), reportFault).filter(
         ({ state }) => flags.all || state === "running" || state === "restarting",
       );
       if (flags.json) printJson(shown);
       else if (flags.quiet) printIds(shown, flags.trunc);
-      else process.stdout.write(`${formatTable(columns(flags.trunc), shown)}\n`);
+      else printTable(shown, flags.trunc);
     });
+}
+
+/** The others are shown all the same. */
+function reportFault(fault: Error): void {
+  process.exitCode = report(fault);
+}
+
+function printTable(containers: readonly Container[], short: boolean): void {
+  const table = formatTable(columns(short), containers);
+  process.stdout.write(`${short ? cutLines(table) : table}\n`);
 }
 
 function printIds(containers: readonly Container[], short: boolean): void {

@@ -1,20 +1,6 @@
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
-import {
-  attachToNextRun,
-  currentRun,
-  findContainer,
-  type RestartPolicy,
-  type RunOptions,
-  resizeTerminal,
-  run,
-  STOP_TIMEOUT,
-  type StartedContainer,
-  State,
-  signalContainer,
-  stopContainer,
-  wantEnd,
-} from "../../containers/mod.ts";
+import { type RestartPolicy, type RunOptions, run } from "../../containers/mod.ts";
 import {
   collect,
   collectMount,
@@ -25,14 +11,9 @@ import {
 } from "../arguments.ts";
 import { detachKeysOption } from "../detach-keys.ts";
 import { EXIT, Failure } from "../failure.ts";
-import {
-  type ForegroundEnd,
-  inForeground,
-  sayDetached,
-  statusOfSignal,
-  windowSize,
-} from "../foreground.ts";
+import { windowSize } from "../foreground.ts";
 import { printJson } from "../output.ts";
+import { interruptible, stayAttached } from "../stay-attached.ts";
 
 interface RunFlags {
   readonly detach?: true;
@@ -64,6 +45,12 @@ Without a bundle the command runs on this machine's own /usr, /bin, /lib and /et
 
 Exit status: the container's; 125 if it cannot be started, 126 if its command cannot be executed, 127 if
 there is no such command. With --detach 0 once it runs.
+
+The log is kept in the state directory, which is in memory as a rule: it is rotated at 16 MiB, and one older
+file is kept. --log-opt max-size=1g changes that, max-size=0 takes the limit away, --log-opt path=/var/log/FILE
+has it elsewhere, without a limit.
+
+The runtime host starts a plain process of this machine: it isolates nothing, and no limits are kept.
 
 Examples:
   conmonctl run -- echo hello
@@ -131,7 +118,7 @@ function split(command: Command): { bundle: string | undefined; command: string[
   if (extra !== undefined) {
     throw new Failure(`run: what is ${extra} for?`, {
       status: EXIT.usage,
-      hint: "put -- before the command",
+      hint: extra.startsWith("-") ? "options come before the bundle" : "put -- before the command",
     });
   }
   if (bundle === undefined && after === 0) {
@@ -176,7 +163,10 @@ function toOptions(words: ReturnType<typeof split>, flags: RunFlags): RunOptions
 async function runContainer(words: ReturnType<typeof split>, flags: RunFlags): Promise<number> {
   const options = toOptions(words, flags);
   const detached = flags.detach === true;
-  const container = await interruptible((signal) => run({ ...options, signal, attach: !detached }));
+  const attach = !detached;
+  const container = await interruptible((signal) =>
+    run({ ...options, signal, attach, follow: attach, onWarning: warn }),
+  );
   if (!detached) return await stayAttached(container, flags);
   const { id, name, pid } = container;
   if (flags.json) printJson({ id, name, pid });
@@ -184,87 +174,6 @@ async function runContainer(words: ReturnType<typeof split>, flags: RunFlags): P
   return EXIT.ok;
 }
 
-/** Until it has begun, Ctrl-C takes everything back; a second one does not wait for that. */
-async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const interrupted = new AbortController();
-  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  const handlers = signals.map((signal) => {
-    const failure = new Failure("interrupted", { status: statusOfSignal(signal) });
-    const handler = (): void => interrupted.abort(failure);
-    process.once(signal, handler);
-    return [signal, handler] as const;
-  });
-  try {
-    return await work(interrupted.signal);
-  } finally {
-    for (const [signal, handler] of handlers) process.off(signal, handler);
-  }
-}
-
-/** Through all restarts, until there is no other one. */
-async function stayAttached(container: StartedContainer, flags: RunFlags): Promise<number> {
-  const state = new State();
-  const { id } = container;
-  let { connection } = container;
-  let run = currentRun(state, id);
-  while (connection !== undefined) {
-    const end = await attached(state, container, connection, flags);
-    if (end !== "ended") return leave(container, end);
-    if (flags.restart === undefined || flags.restart.when === "no") break;
-    const next = await waitForNext(state, container, run);
-    run = next?.run ?? run;
-    connection = next?.connection;
-  }
-  const status = await container.wait();
-  if (status === null || status === undefined) {
-    throw new Failure(`nobody knows how container ${container.name} ended`, {
-      status: EXIT.notStarted,
-    });
-  }
-  if (status < 0) {
-    process.stderr.write(`conmonctl: ${container.name} was killed: its time was up\n`);
-  }
-  return status & 0xff;
-}
-
-async function attached(
-  state: State,
-  container: StartedContainer,
-  connection: NonNullable<StartedContainer["connection"]>,
-  flags: RunFlags,
-): Promise<ForegroundEnd> {
-  const { bundle } = state.container(container.id);
-  return await inForeground({
-    connection,
-    stdin: flags.interactive === true,
-    terminal: flags.tty === true,
-    detachKeys: flags.detachKeys,
-    resize: (size) => resizeTerminal(bundle, size),
-    signal: async (signal) => {
-      // Who presses Ctrl-C does not want it to be started again.
-      if (signal !== "SIGUSR1" && signal !== "SIGUSR2") wantEnd(state, container.id);
-      await signalContainer(state, findContainer(state, container.id), signal);
-    },
-  });
-}
-
-/** Between two runs Ctrl-C ends it all. */
-async function waitForNext(state: State, container: StartedContainer, run: number) {
-  const stop = () => {
-    stopContainer(state, findContainer(state, container.id), STOP_TIMEOUT).catch((error: Error) => {
-      process.stderr.write(`conmonctl: ${error.message}\n`);
-    });
-  };
-  process.on("SIGINT", stop).on("SIGTERM", stop);
-  try {
-    return await attachToNextRun(state, container.id, run);
-  } finally {
-    process.off("SIGINT", stop).off("SIGTERM", stop);
-  }
-}
-
-function leave({ name }: StartedContainer, end: ForegroundEnd): number {
-  if (end === "hung-up") return statusOfSignal("SIGHUP");
-  sayDetached(name);
-  return EXIT.ok;
+function warn(text: string): void {
+  process.stderr.write(`conmonctl: warning: ${text}\n`);
 }

@@ -22,7 +22,14 @@ export function registerSetup(program: Command): void {
   const setup = program
     .command("setup")
     .summary("have Podman or CRI-O use this conmon")
-    .description("Has Podman or CRI-O use this conmon, by a configuration file of its own.");
+    .description("Has Podman or CRI-O use this conmon, by a configuration file of its own.")
+    .addHelpText(
+      "after",
+      examples([
+        ["conmonctl setup podman", "shows what would be written, and what Podman uses now"],
+        ["conmonctl setup crio --apply", "writes it"],
+      ]),
+    );
 
   common(setup.command("podman"))
     .summary("have Podman use this conmon")

@@ -8,7 +8,14 @@ import {
   watchStats,
 } from "../../containers/mod.ts";
 import { parsePositive } from "../arguments.ts";
-import { type Column, formatBytes, formatTable, printJson, printJsonLine } from "../output.ts";
+import {
+  type Column,
+  cutLines,
+  formatBytes,
+  formatTable,
+  printJson,
+  printJsonLine,
+} from "../output.ts";
 import { untilEnough } from "../streams.ts";
 
 const EXAMPLES = `
@@ -47,9 +54,7 @@ export function registerStats(program: Command): void {
 async function showStats(names: readonly string[], flags: StatsFlags): Promise<void> {
   const state = new State();
   const select = (): Container[] =>
-    names.length > 0
-      ? names.map((name) => findContainer(state, name))
-      : listContainers(state).filter((container) => container.state === "running");
+    names.length > 0 ? names.map((name) => findContainer(state, name)) : listRunning(state);
   for await (const stats of watchStats(select, flags.interval * 1000, untilEnough())) {
     show(stats, flags);
     if (!flags.stream) return;
@@ -63,10 +68,16 @@ function show(stats: readonly ContainerStats[], flags: StatsFlags): void {
   else process.stdout.write(`${formatTable(COLUMNS, stats)}\n`);
 }
 
+/** Of records that cannot be read `ps` tells. */
+function listRunning(state: State): Container[] {
+  return listContainers(state, () => {}).filter((container) => container.state === "running");
+}
+
 /** From the top of the screen, each line over the one before: nothing flickers. */
 function redraw(table: string): void {
   const rows = (process.stdout.rows ?? 25) - 1;
-  const lines = table.split("\n").slice(0, rows);
+  // A line that goes on below would be one too many.
+  const lines = cutLines(table).split("\n").slice(0, rows);
   process.stdout.write(`\x1b[H${lines.map((line) => `${line}\x1b[K\n`).join("")}\x1b[J`);
 }
 

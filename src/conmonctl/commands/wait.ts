@@ -32,7 +32,7 @@ export function registerWait(program: Command): void {
       const unknown = results.find(({ exitStatus }) => exitStatus === null);
       if (unknown === undefined) return;
       throw new Failure(`nobody knows how ${unknown.name} ended`, {
-        hint: "its monitor was killed",
+        hint: "its monitor was killed, or had no room to write",
       });
     });
 }

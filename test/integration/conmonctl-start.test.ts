@@ -1,0 +1,178 @@
+/** conmonctl start, restarts and exec --detach, with a real runtime. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it, type TestContext } from "node:test";
+import { Conmonctl } from "../support/conmonctl.ts";
+import { unlessRootWith } from "../support/programs.ts";
+import { makeScratch } from "../support/scratch.ts";
+import { disappears, textOf } from "../support/waiting.ts";
+
+const skip = unlessRootWith("runc");
+
+function prepare(t: TestContext): Conmonctl {
+  return new Conmonctl(makeScratch(t));
+}
+
+/** A program that a test can change, and the options of a container that has it as /tmp/program. */
+function changeable(
+  t: TestContext,
+  script: string,
+): { readonly ctl: Conmonctl; readonly path: string; readonly options: readonly string[] } {
+  const scratch = makeScratch(t);
+  const path = scratch.path("program");
+  writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  const options = ["--name", "job", "--mount", `${path}:/tmp/program`];
+  return { ctl: new Conmonctl(scratch), path, options };
+}
+
+describe("conmonctl start", { skip }, () => {
+  it("starts again what has ended, with its log going on", async (t) => {
+    const ctl = prepare(t);
+    await ctl.run("run", "--name", "job", "--", "sh", "-c", "echo run; exit 3");
+    assert.equal(await ctl.succeed("start", "job"), "job");
+    assert.equal(await ctl.succeed("wait", "job"), "3");
+    const attached = await ctl.run("start", "--attach", "job");
+    assert.deepEqual(attached, { status: 3, stdout: "run\n", stderr: "" });
+    assert.equal(await ctl.succeed("logs", "job"), "run\nrun\nrun");
+    const { state, restarts } = await ctl.inspect("job");
+    assert.deepEqual([state, restarts], ["exited", 2]);
+  });
+
+  it("can follow stop at once, and heeds the restart policy again", async (t) => {
+    const ctl = prepare(t);
+    await ctl.succeed("run", "-d", "--name", "web", "--restart", "always", "--", "sleep", "100");
+    await ctl.succeed("stop", "-t", "0", "web");
+    await ctl.succeed("start", "web");
+    await ctl.succeed("kill", "web");
+    await ctl.happened("restart web");
+    const running = await ctl.run("start", "web");
+    assert.equal(running.status, 1);
+    assert.match(running.stderr, /^conmonctl: cannot start container web: it is \w+\n/);
+  });
+
+  it("is done by one of several", async (t) => {
+    const { ctl, path, options } = changeable(t, "exit 0");
+    await ctl.succeed("run", ...options, "--", "/tmp/program");
+    writeFileSync(path, "#!/bin/sh\nsleep 100\n");
+    const results = await Promise.all([1, 2, 3].map(() => ctl.run("start", "job")));
+    assert.deepEqual(results.map(({ status }) => status).sort(), [0, 1, 1]);
+    const { state, restarts } = await ctl.inspect("job");
+    assert.deepEqual([state, restarts], ["running", 1]);
+  });
+
+  it("says why it could not, and the container can be started later", async (t) => {
+    const { ctl, path, options } = changeable(t, "echo here");
+    await ctl.succeed("run", ...options, "--", "/tmp/program");
+    chmodSync(path, 0o644);
+    const { status, stderr } = await ctl.run("start", "job");
+    assert.equal(status, 126);
+    assert.match(stderr, /^conmonctl: cannot make container job: .*permission denied\nhint: /);
+    const { state, exitStatus } = await ctl.inspect("job");
+    assert.deepEqual([state, exitStatus], ["exited", 126]);
+    chmodSync(path, 0o755);
+    assert.equal((await ctl.run("start", "-a", "job")).stdout, "here\n");
+  });
+
+  it("begins what was made and never begun, since its run was killed", async (t) => {
+    const scratch = makeScratch(t);
+    const ctl = new Conmonctl(scratch);
+    const victim = scratch.path("victim");
+    const runtime = scratch.path("runtime");
+    // It makes the container, and whoever wanted it is gone then.
+    writeFileSync(
+      runtime,
+      `#!/bin/sh\nrunc "$@" || exit\ncase "$*" in *" create "*) kill -9 $(cat ${victim});; esac\n`,
+      { mode: 0o755 },
+    );
+    const run = ctl.start(["run", "--name", "job", "--runtime", runtime, "--", "echo", "at last"]);
+    writeFileSync(victim, `${run.process.pid}\n`);
+    assert.equal((await run.end).status, -1);
+    assert.equal((await ctl.inspect("job")).state, "created");
+    assert.equal((await ctl.run("start", "-a", "job")).stdout, "at last\n");
+  });
+});
+
+describe("conmonctl run --restart", { skip }, () => {
+  it("shows every run, however short", async (t) => {
+    const ctl = prepare(t);
+    const { status, stdout } = await ctl.run(
+      ...["run", "--rm", "--restart", "on-failure:4", "--", "sh", "-c", "echo run; exit 4"],
+    );
+    assert.deepEqual([status, stdout], [4, "run\n".repeat(5)]);
+  });
+
+  it("does not wait long for a conmonctl that is stopped, and only once", async (t) => {
+    const scratch = makeScratch(t);
+    const ctl = new Conmonctl(scratch);
+    const options = ["--name", "job", "--restart", "always"];
+    const command = ctl.start(["run", ...options, "--", "sh", "-c", "echo run"]);
+    await command.shows("run");
+    command.process.kill("SIGSTOP");
+    scratch.atEnd(async () => {
+      command.process.kill("SIGKILL");
+      await command.end;
+    });
+    const { id } = await ctl.inspect("job");
+    const followers = join(ctl.state, "containers", id, "followers");
+    await textOf(join(ctl.state, "events.jsonl"), (text) => text.split('"start"').length > 3);
+    assert.deepEqual(readdirSync(followers), []);
+  });
+
+  it("does not begin a run whose end was wanted while it was being made", async (t) => {
+    const scratch = makeScratch(t);
+    const ctl = new Conmonctl(scratch);
+    const [runtime, again, gate] = ["runtime", "again", "gate"].map((name) => scratch.path(name));
+    // The second time it waits for a word.
+    const wait = `if [ -e ${again} ]; then echo > ${again}; read word < ${gate}; fi; echo -n > ${again}`;
+    writeFileSync(
+      String(runtime),
+      `#!/bin/sh\ncase "$*" in *" create "*) ${wait};; esac\nexec runc "$@"\n`,
+      { mode: 0o755 },
+    );
+    execFileSync("mkfifo", [String(gate)]);
+    const options = ["--name", "job", "--restart", "always", "--runtime", String(runtime)];
+    const mount = ["--mount", `${scratch.folder("shared")}:/tmp/shared`];
+    const script = "cd /tmp/shared; if [ -e ended ]; then sleep 100; fi; touch ended; exit 3";
+    await ctl.succeed("run", "-d", ...options, ...mount, "--", "sh", "-c", script);
+    await textOf(String(again));
+    const stop = ctl.start(["stop", "job"]);
+    await ctl.happened("stop job");
+    writeFileSync(String(gate), "go\n");
+    rmSync(String(gate));
+    assert.equal((await stop.end).status, 0);
+    const { state, restarts } = await ctl.inspect("job");
+    assert.deepEqual([state, restarts], ["exited", 1]);
+  });
+
+  it("counts a run that cannot begin as one that failed, and tries again", async (t) => {
+    const { ctl, options } = changeable(t, 'chmod -x "$0"; exit 3');
+    const policy = ["--restart", "on-failure:2"];
+    assert.equal((await ctl.run("run", ...policy, ...options, "--", "/tmp/program")).status, 126);
+    const { state, restarts, exitStatus } = await ctl.inspect("job");
+    assert.deepEqual([state, restarts, exitStatus], ["exited", 2, 126]);
+    const events = await ctl.happened("exit job");
+    assert.deepEqual(
+      events.filter((event) => event !== "create job"),
+      ["start job", "exit job", "restart job", "exit job", "restart job", "exit job"],
+    );
+  });
+});
+
+describe("conmonctl exec --detach", { skip }, () => {
+  it("leaves the command alone and nothing behind", async (t) => {
+    const ctl = prepare(t);
+    await ctl.succeed("run", "-d", "--name", "web", "--", "sleep", "100");
+    const script = "until [ -e /tmp/go ]; do sleep 0.05; done; touch /tmp/done";
+    const pid = await ctl.succeed("exec", "--detach", "web", "sh", "-c", script);
+    assert.equal(existsSync(`/proc/${pid}`), true);
+    const [session = ""] = readdirSync(join(ctl.state, "sessions"));
+    await ctl.succeed("exec", "web", "touch", "/tmp/go");
+    await disappears(join(ctl.state, "sessions", session));
+    await ctl.succeed("exec", "web", "ls", "/tmp/done");
+    const json = JSON.parse(await ctl.succeed("exec", "-d", "--json", "web", "true"));
+    assert.equal(typeof json.pid, "number");
+    assert.equal((await ctl.run("exec", "-d", "web", "no-such-program")).status, 127);
+  });
+});
