@@ -41,32 +41,26 @@ async function settle(state: State, record: ContainerRecord): Promise<void> {
   const runs = readRuns(paths);
   // It could not be made again; the exit command that tried that knows what to do.
   if (runs === undefined || runs.started === null) return;
-  let over: Runs | undefined = { ...runs, status: await tellEnd(state, record) };
+  const { id, name } = record;
+  const status = Number(readIfThere(paths.exit) ?? "-1");
+  if (existsSync(paths.oom)) appendEvent(state, { type: "oom", id, name });
+  appendEvent(state, { type: "exit", id, name, status });
+  await deleteContainer(record, id);
+  let over: Runs | undefined = { ...runs, status };
   while (over !== undefined) over = await carryOn(state, record, over, over.status ?? -1);
 }
 
-/** It was made, and ended before anybody had it begin: there is nothing that could be started again. */
+/** It ended before anybody had it begin: there is nothing that its policy could start again. */
 async function settleUnbegun(state: State, record: ContainerRecord, runs: Runs): Promise<void> {
   const unlock = lockUnlessStarting(state.container(record.id));
   // It could not be made, or not begin; whoever tried that knows what to do.
   if (unlock === undefined) return;
   try {
-    const status = await tellEnd(state, record);
-    finish(state, record, afterRun(runs, record.restart, { status, at: new Date(), wanted: true }));
+    await deleteContainer(record, record.id);
+    finish(state, record, failedRun(state, record, runs, undefined));
   } finally {
     unlock();
   }
-}
-
-/** Returns the exit status. */
-async function tellEnd(state: State, record: ContainerRecord): Promise<number> {
-  const { id, name } = record;
-  const paths = state.container(id);
-  const status = Number(readIfThere(paths.exit) ?? "-1");
-  if (existsSync(paths.oom)) appendEvent(state, { type: "oom", id, name });
-  appendEvent(state, { type: "exit", id, name, status });
-  await deleteContainer(record, id);
-  return status;
 }
 
 function finish(state: State, record: ContainerRecord, runs: Runs): void {

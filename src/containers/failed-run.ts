@@ -17,7 +17,7 @@ const NOT_STARTED = 125;
 /**
  * Writes an exit status for it, unless its monitor has done so, and tells of its end, which its exit command has not.
  *
- * @param error why it did not begin
+ * @param error why it did not begin, if that is known
  * @returns what becomes runs.json
  */
 export function failedRun(

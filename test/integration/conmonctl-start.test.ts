@@ -75,6 +75,23 @@ describe("conmonctl start", { skip }, () => {
     assert.equal((await ctl.run("start", "-a", "job")).stdout, "here\n");
   });
 
+  it("knows how a container ended that could not be made, and whose run was killed", async (t) => {
+    const scratch = makeScratch(t);
+    const ctl = new Conmonctl(scratch);
+    const victim = scratch.path("victim");
+    const runtime = scratch.path("runtime");
+    const create = `if [ -e ${victim} ]; then kill -9 $(cat ${victim}); rm ${victim}; exit 1; fi`;
+    const script = `#!/bin/sh\ncase "$*" in *" create "*) ${create};; esac\nexec runc "$@"\n`;
+    writeFileSync(runtime, script, { mode: 0o755 });
+    execFileSync("mkfifo", [victim]);
+    const run = ctl.start(["run", "--name", "job", "--runtime", runtime, "--", "echo", "at last"]);
+    writeFileSync(victim, `${run.process.pid}\n`);
+    assert.equal((await run.end).status, -1);
+    await ctl.happened("exit job");
+    assert.equal(await ctl.succeed("wait", "job"), "125");
+    assert.equal((await ctl.run("start", "-a", "job")).stdout, "at last\n");
+  });
+
   it("begins what was made and never begun, since its run was killed", async (t) => {
     const scratch = makeScratch(t);
     const ctl = new Conmonctl(scratch);
