@@ -112,8 +112,23 @@
         (if (i32.gt_u (local.get $limit) (local.get $end))
           (then (local.set $limit (local.get $end))))
 
-        ;; Looks for the next newline.
+        ;; Looks for the next newline: 64 bytes at a time as long as there is none, then closer.
         (local.set $next (local.get $at))
+        (block $near
+          (loop $far
+            (br_if $near
+              (i32.gt_u (i32.add (local.get $next) (i32.const 64)) (local.get $limit)))
+            (br_if $near
+              (v128.any_true
+                (v128.or
+                  (v128.or
+                    (i8x16.eq (v128.load (local.get $next)) (local.get $newlines))
+                    (i8x16.eq (v128.load offset=16 (local.get $next)) (local.get $newlines)))
+                  (v128.or
+                    (i8x16.eq (v128.load offset=32 (local.get $next)) (local.get $newlines))
+                    (i8x16.eq (v128.load offset=48 (local.get $next)) (local.get $newlines))))))
+            (local.set $next (i32.add (local.get $next) (i32.const 64)))
+            (br $far)))
         (block $stop
           (loop $look
             (local.set $found

@@ -23,10 +23,10 @@ let nowhere: number | undefined;
 
 /**
  * Bytes taken per read at the most, and what the transit of a busy session holds. Each time the
- * container, which waits for room, has to be woken up, and that is dear; so it is twice what is then
- * copied, framed and written at a time, while it is in the processor's cache.
+ * container, which waits for room, has to be woken up, and that is dear; so it is all that its pipe can hold, and more
+ * than is then copied, framed and written at a time, while it is in the processor's cache.
  */
-export const READ_SIZE = 2 * INPUT_SIZE;
+export const READ_SIZE = 4 * INPUT_SIZE;
 
 type OnData = (data: Uint8Array) => void;
 
@@ -190,7 +190,7 @@ function copySize(): number {
 function theCopyPipe(): CopyPipe {
   if (copyPipe === undefined) {
     const [readEnd, writeEnd] = sys.pipe();
-    const size = tryPipeSize(readEnd, 2 * READ_SIZE) ?? sys.getPipeSize(readEnd);
+    const size = tryPipeSize(readEnd, READ_SIZE) ?? sys.getPipeSize(readEnd);
     copyPipe = { readEnd, writeEnd, size };
   }
   return copyPipe;
