@@ -168,13 +168,14 @@ describe("conmond --replace", { skip }, () => {
   it("misses no session that starts or ends meanwhile", async (t) => {
     const scratch = makeScratch(t);
     const shim = makeTracedShim(scratch);
-    const bundle = makeBundle(scratch, { args: ["true"] });
     const script = "echo one; echo two >&2; exit 5";
     const runtime = makeStandInRuntime(scratch, behaviours.runs(script)).path;
     let conmond = await startConmond(scratch);
     let over = false;
     const { socket } = conmond;
     const runMany = async (): Promise<number> => {
+      // One for each: what is made in it is removed at the end of a session.
+      const bundle = makeBundle(scratch, { args: ["true"] });
       let count = 0;
       for (; !over; count++) {
         const id = scratch.uniqueName();
