@@ -1,9 +1,9 @@
 /**
- * Our programs as single files that start fast.
+ * Our programs, each bundled into one file, and how they start fast.
  *
  * `dist/NAME.cjs` is what is executed. It is a few lines that load the program, `dist/code/NAME-HASH.cjs`, together
  * with what V8 had made of it in a run at the time of the build, `dist/code/NAME-HASH.cache`: so at each start
- * nothing has to be parsed and compiled anew, which was half of the time that conmond took. V8 takes a cache
+ * nothing has to be parsed and compiled anew, which was half of the time that conmond took beyond Node.js's own. V8 takes a cache
  * only if its own version and options are the same; else, or where there is none, the program is compiled.
  * HASH is the program's own, since V8 itself would take the cache of another program of the same length.
  */
@@ -169,8 +169,11 @@ export function removeOldCode({ root, name, files }) {
   }
 }
 
+/** A rehearsal that hangs must not hold up the build, in milliseconds. */
+const REHEARSAL_MAX = 60_000;
+
 function showHelp(_copy, program) {
-  execFileSync(process.execPath, [program, "--help"], { stdio: "pipe" });
+  execFileSync(process.execPath, [program, "--help"], { stdio: "pipe", timeout: REHEARSAL_MAX });
 }
 
 /** From the start of a container to its end. It is no container, since there need not be a runtime here. */
@@ -204,5 +207,6 @@ function superviseOnce(copy) {
     // A private conmond, whoever else is there.
     env: { ...process.env, CONMOND_SOCKET: "" },
     stdio: "pipe",
+    timeout: REHEARSAL_MAX,
   });
 }

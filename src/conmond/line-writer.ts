@@ -4,7 +4,7 @@ import * as sys from "../sys/mod.ts";
 
 const { O_APPEND, O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants;
 
-/** What may wait for a reader, in bytes: an hour of an ordinary log, and nothing beside a session's memory. */
+/** What may wait for a reader, in bytes: an hour of an ordinary log, and little beside the process's own memory. */
 const WAITING_MAX = 256 * 1024;
 
 /**

@@ -57,11 +57,16 @@ export class Transit {
    * Goes on with that of another process, which has perhaps left a piece there: see {@link resume}.
    *
    * @param readEnd becomes this object's own
-   * @throws a system error when it cannot be opened for writing; it then remains the caller's
+   * @throws a system error when it cannot be opened for writing; then it has been closed
    */
   static adopt(readEnd: number): Transit {
     const { O_WRONLY, O_NONBLOCK } = constants;
-    return new Transit(readEnd, openSync(`/proc/self/fd/${readEnd}`, O_WRONLY | O_NONBLOCK));
+    try {
+      return new Transit(readEnd, openSync(`/proc/self/fd/${readEnd}`, O_WRONLY | O_NONBLOCK));
+    } catch (error) {
+      sys.close(readEnd);
+      throw error;
+    }
   }
 
   /** What is to be deposited with the shim; it stays this object's own. */
@@ -91,7 +96,7 @@ export class Transit {
   read(from: number, most: number, onData: OnPiece): number {
     if (this.#held > 0) return -1;
     const count = sys.splice(from, this.#writeEnd, Math.min(most, this.#size, copySize()));
-    if (count > 0) this.#pass(count, (each) => copyOut(this.#readEnd, count, each), onData);
+    if (count > 0) this.#pass(count, onData);
     return count;
   }
 
@@ -103,11 +108,13 @@ export class Transit {
     const count = sys.bytesReadable(this.#readEnd);
     if (count === 0) return;
     const whole: Uint8Array[] = [];
-    const copy = (each: OnData): void => {
-      copyOut(this.#readEnd, count, (data) => whole.push(Uint8Array.from(data)));
-      each(Buffer.concat(whole));
+    const add = (data: Uint8Array): void => {
+      whole.push(Uint8Array.from(data));
     };
-    this.#pass(count, copy, onData);
+    const copied = copyOut(this.#readEnd, count, add);
+    if (!copied) this.#takeOut(count, add);
+    const logged = onData(Buffer.concat(whole));
+    if (copied) this.#settle(count, logged);
   }
 
   /** The piece that stays has been logged. */
@@ -123,13 +130,30 @@ export class Transit {
     sys.close(this.#writeEnd);
   }
 
-  #pass(count: number, copy: (each: OnData) => void, onData: OnPiece): void {
+  #pass(count: number, onData: OnPiece): void {
     let logged = true;
-    copy((data) => {
+    const take = (data: Uint8Array): void => {
       logged = onData(data);
-    });
+    };
+    if (copyOut(this.#readEnd, count, take)) this.#settle(count, logged);
+    else this.#takeOut(count, take);
+  }
+
+  #settle(count: number, logged: boolean): void {
     if (logged) discard(this.#readEnd, count);
     else this.#held = count;
+  }
+
+  /**
+   * Without a copy, for a user who may not have more in pipes: who is killed before it is logged loses it. To stop
+   * would be worse, since nobody could go on.
+   */
+  #takeOut(count: number, onData: OnData): void {
+    for (let left = count; left > 0; ) {
+      const data = fill(this.#readEnd, left);
+      left -= data.length;
+      onData(data);
+    }
   }
 }
 
@@ -157,30 +181,34 @@ function theSink(): number {
   return nowhere;
 }
 
-/** Hands out the first `count` bytes in a pipe, piece by piece, in a buffer that all share. */
-function copyOut(pipe: number, count: number, onData: OnData): void {
+/**
+ * Hands out the first `count` bytes in a pipe, piece by piece, in a buffer that all share, and leaves them there.
+ *
+ * @returns false if not all of them can be copied: then nothing has been handed out
+ */
+function copyOut(pipe: number, count: number, onData: OnData): boolean {
   const { readEnd, writeEnd } = theCopyPipe();
-  const buffer = sharedCriFramer().input;
-  const copied = sys.tee(pipe, writeEnd, count);
-  let left = Math.max(0, copied);
+  let left = Math.max(0, sys.tee(pipe, writeEnd, count));
   try {
-    if (copied !== count)
-      throw new Error(`only ${copied} of ${count} bytes of output could be copied`);
-    while (left > 0) {
-      const length = fill(buffer, readEnd, Math.min(left, buffer.length));
-      left -= length;
-      onData(buffer.subarray(0, length));
+    if (left < count) return false;
+    for (; left > 0; ) {
+      const data = fill(readEnd, left);
+      left -= data.length;
+      onData(data);
     }
+    return true;
   } finally {
     // The next one must not find it there.
     if (left > 0) discard(readEnd, left);
   }
 }
 
-function fill(buffer: Buffer, pipe: number, most: number): number {
-  let length = 0;
-  while (length < most) length += sys.read(pipe, buffer, length, most - length);
-  return length;
+/** Reads up to so many bytes, which are there, into a buffer that all share. */
+function fill(pipe: number, most: number): Buffer {
+  const { input } = sharedCriFramer();
+  const size = Math.min(most, input.length);
+  for (let at = 0; at < size; ) at += sys.read(pipe, input, at, size - at);
+  return input.subarray(0, size);
 }
 
 function copySize(): number {

@@ -32,7 +32,7 @@ export const {
   stopOutputProcessing,
 }: TerminalCalls = addon;
 
-/** Whether a descriptor is a terminal's; `node:tty` would say it too, and take a fifth of our start. */
+/** Whether a descriptor is a terminal's. `node:tty` would say it too, and bring all of Node.js's streams along. */
 export function isTerminal(fd: number): boolean {
   try {
     getWindowSize(fd);

@@ -1,11 +1,19 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { chmodSync, copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
+import { build } from "esbuild";
 import { INPUT_SIZE } from "../../src/logging/cri-framing.ts";
 import { READ_SIZE, Transit } from "../../src/session/transit.ts";
 import * as sys from "../../src/sys/mod.ts";
 import { watchDescriptors } from "../support/open-descriptors.ts";
+import { projectRoot } from "../support/programs.ts";
+
+/** A user whose pipes nobody else needs. */
+const NOBODY_ELSE = 54_321;
 
 function nonBlockingPipe(): [number, number] {
   const [readEnd, writeEnd] = sys.pipe();
@@ -132,6 +140,36 @@ describe("Transit", () => {
     next.close();
     [readEnd, writeEnd].forEach(sys.close);
   });
+
+  const skip = process.getuid?.() === 0 ? false : "only root can become another user";
+  it(
+    "goes on with more than can be copied, as a user who may not have more in pipes",
+    { skip },
+    async (t) => {
+      const directory = mkdtempSync(join(tmpdir(), "transit-"));
+      t.after(() => rmSync(directory, { recursive: true }));
+      chmodSync(directory, 0o755);
+      // All that it needs in a place where everybody can read it.
+      await build({
+        entryPoints: [join(projectRoot, "test/support/transit-without-room.ts")],
+        outfile: join(directory, "program.mjs"),
+        ...{ bundle: true, platform: "node", format: "esm", logLevel: "error" },
+      });
+      for (const file of ["sys.node", "cri-framing.wasm"]) {
+        copyFileSync(join(projectRoot, "dist", file), join(directory, file));
+      }
+      const { stdout, stderr } = spawnSync(process.execPath, [join(directory, "program.mjs")], {
+        uid: NOBODY_ELSE,
+        encoding: "utf8",
+        timeout: 30_000,
+      });
+      assert.equal(stderr, "");
+      const { room, resumed, read } = JSON.parse(stdout);
+      assert.ok(room < READ_SIZE / 2, `a new pipe has room for ${room} bytes`);
+      assert.deepEqual(resumed, { pieces: 1, right: true }, "as one piece, as it was logged");
+      assert.ok(read, "and what comes then");
+    },
+  );
 
   it("takes what comes from a terminal as well", { timeout: 30_000 }, async () => {
     // Not node-pty's: that one reads a piece itself, paused or not.
