@@ -118,7 +118,10 @@ function isRestartPending(runs: Runs | undefined, shim: Shim | undefined): boole
 export function isOver(state: State, container: Container): boolean {
   if (container.state === "lost") return true;
   if (container.state !== "exited") return false;
-  return container.monitorPid === null || readRuns(state.container(container.id))?.ended != null;
+  if (container.monitorPid === null) return true;
+  // It may have been decided to start it again since its state was looked at.
+  const runs = readRuns(state.container(container.id));
+  return runs !== undefined && runs.ended !== null && runs.next === null;
 }
 
 /** A container of somebody else's whose monitor is ours. */
