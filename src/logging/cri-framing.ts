@@ -124,6 +124,8 @@ export class CriFramer implements RecordFramer {
   readonly #head: Buffer;
   readonly #copy: Buffer;
   readonly #timestamp: LocalTimestamp;
+  /** Whose name is in the head. */
+  #stream: StreamName = "stdout";
 
   constructor() {
     // It never grows, or all views of it would be lost.
@@ -146,7 +148,9 @@ export class CriFramer implements RecordFramer {
   /** Begins a read: its stream and time are those of all its records. */
   begin(stream: StreamName, at: WallClock): void {
     this.#timestamp.set(at);
+    if (stream === this.#stream) return;
     this.#head.write(stream, TIMESTAMP_LENGTH + 1, "latin1");
+    this.#stream = stream;
   }
 
   /**

@@ -26,8 +26,7 @@ const LAST_SECOND = Date.parse("9999-12-30T00:00:00Z") / 1000;
  * first {@link TIMESTAMP_LENGTH} bytes of a buffer. That is the form of time that the log format
  * of the Kubernetes CRI asks for. The offset is always the one that was in force at that time.
  *
- * Only the fraction is written anew while the second stays the same, so nobody else may write to
- * these bytes.
+ * Only what has changed is written anew, so nobody else may write to these bytes.
  *
  * @example
  * ```ts
@@ -39,6 +38,7 @@ const LAST_SECOND = Date.parse("9999-12-30T00:00:00Z") / 1000;
 export class LocalTimestamp {
   readonly #target: Uint8Array;
   #second = Number.NaN;
+  #nanosecond = Number.NaN;
   #zone: TimeZone | undefined;
 
   constructor(target: Uint8Array) {
@@ -55,7 +55,9 @@ export class LocalTimestamp {
       this.#second = at.seconds;
       this.#zone = at.zone;
     }
+    if (at.nanoseconds === this.#nanosecond) return;
     writeDigits(this.#target, FRACTION, 9, at.nanoseconds);
+    this.#nanosecond = at.nanoseconds;
   }
 
   #setSecond(wallSecond: number, zone: TimeZone | undefined): void {

@@ -23,10 +23,12 @@ const NAMES = ["bytes", "records", "droppedBytes", "writeErrors", "clients"] as 
 export const COUNTERS_SIZE: number = NAMES.length * 8;
 
 /** Writes them to their place. */
-export function encodeCounters(journal: Buffer, counters: SessionCounters): void {
-  NAMES.forEach((name, index) => {
-    journal.writeDoubleLE(counters[name], COUNTERS_AT + 8 * index);
-  });
+export function encodeCounters(journal: DataView, counters: SessionCounters): void {
+  let at = COUNTERS_AT;
+  for (const name of NAMES) {
+    journal.setFloat64(at, counters[name], true);
+    at += 8;
+  }
 }
 
 /** Reads them; all are zero as long as nothing was written, and undefined is returned for what are none. */

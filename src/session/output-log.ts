@@ -129,7 +129,10 @@ export class OutputLog {
     }
     this.#counters.begin();
     for (const sink of this.#sinks) sink.begin?.();
+    let isFirst = true;
     return this.#transit.read(fd, most, (data) => {
+      if (isFirst) this.#meet();
+      isFirst = false;
       this.#onOutput(stream, data);
       return this.#isLogged();
     });
@@ -289,6 +292,7 @@ export class OutputLog {
   /** Of this another conmond may have logged all, a part or nothing. */
   #goOn(stream: StreamName, data: Uint8Array): void {
     if (stream === "stderr" && this.#startup !== undefined) {
+      this.#meet();
       this.#onOutput(stream, data);
       return;
     }
@@ -319,18 +323,26 @@ export class OutputLog {
       for (const sink of this.#sinks) sink.begin?.();
       // Not before: it says that the marks are about this.
       this.#journal.notePiece("startup");
+      this.#meet();
       this.#log("stderr", held);
     }
   }
 
   // ---- what comes now ----
 
+  /** Something has been read, and is going to be logged piece by piece: its time and its clients are the same. */
+  #meet(): void {
+    this.#events.onLogging();
+    sys.readWallClock(this.#clock);
+  }
+
+  /** To be called after {@link #meet}. */
   #onOutput(stream: StreamName, data: Uint8Array): void {
     this.#counters.add(data.length);
     if (stream === "stderr" && this.#startup !== undefined) {
       if (this.#startup.add(data)) return;
       for (const sink of this.#sinks) {
-        sink.write("stderr", this.#startup.held(), this.#now());
+        sink.write("stderr", this.#startup.held(), this.#clock);
         // What was held back is no part of the piece that the marks are about.
         sink.begin?.();
       }
@@ -340,10 +352,9 @@ export class OutputLog {
   }
 
   #log(stream: StreamName, data: Uint8Array): void {
-    this.#events.onLogging();
-    const now = this.#now();
-    if (this.#rate === undefined) this.#write(stream, data, now);
-    else this.#rate.write(stream, data, now);
+    const at = this.#clock;
+    if (this.#rate === undefined) this.#write(stream, data, at);
+    else this.#rate.write(stream, data, at);
     this.#events.onLogged(stream, data);
     this.#waitIfBehind();
   }

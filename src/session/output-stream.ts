@@ -1,6 +1,6 @@
 /** What the container writes to one of its streams, read from a pipe. */
 import * as sys from "../sys/mod.ts";
-import { fairReadSize } from "./fair-turn.ts";
+import { FairTurn } from "./fair-turn.ts";
 import { Output } from "./output.ts";
 
 /** What a pipe holds when it is new, in bytes. */
@@ -13,10 +13,11 @@ const BUSY_PIPE_SIZE = 1024 * 1024;
 export class OutputStream extends Output {
   /** Nothing has been done yet about how much the pipe holds. */
   #small = true;
+  readonly #turn = new FairTurn();
 
   /** One read per turn: sessions that write much take turns with all others. */
   protected mostPerTurn(): number {
-    return fairReadSize();
+    return this.#turn.readSize();
   }
 
   protected mostToDrain(): number {
