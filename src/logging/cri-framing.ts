@@ -16,7 +16,7 @@ export const TAG_OFFSET = TIMESTAMP_LENGTH + " stdout ".length;
 /** Where in a record the payload begins. */
 export const PAYLOAD_OFFSET = TAG_OFFSET + "F ".length;
 /** How much can be read into {@link CriFramer.input}, in bytes. */
-export const INPUT_SIZE = 256 * 1024;
+export const INPUT_SIZE = 128 * 1024;
 
 const NEWLINE = 0x0a;
 const PARTIAL = 0x50; // P
@@ -68,6 +68,14 @@ interface Kernel {
   records(): number;
 }
 
+/** With where in the memory their data is. */
+interface LongRecords extends Gathered {
+  count: number;
+  length: number;
+  start: number;
+  end: number;
+}
+
 /** Where the compiled module may be: beside the bundle, or where the build puts it for the sources. */
 const PLACES = ["./cri-framing.wasm", "../../dist/cri-framing.wasm"];
 
@@ -115,7 +123,9 @@ export class CriFramer implements RecordFramer {
 
   readonly #bytes: Buffer;
   /** The last `fill()` has found long records, which have not been put together yet. */
-  #gathered: (Gathered & { readonly start: number; readonly end: number }) | undefined;
+  #gathered: LongRecords | undefined;
+  /** What that is then: one object, since the read of a busy stream brings many. */
+  readonly #long: LongRecords;
   #recordSize = DEFAULT_RECORD_SIZE;
   readonly #whole: Buffer;
   readonly #parts: Uint32Array;
@@ -139,6 +149,8 @@ export class CriFramer implements RecordFramer {
     this.#whole = Buffer.from(memory.buffer);
     this.#whole[NEWLINE_AT] = NEWLINE;
     this.#parts = new Uint32Array(memory.buffer, PARTS_AT, MOST_LONG_RECORDS * 3 * 2);
+    const none = { count: 0, length: 0, start: 0, end: 0 };
+    this.#long = { memory: this.#whole, parts: this.#parts, ...none };
     this.#copy = Buffer.from(memory.buffer, COPY_AT, COPY_SIZE);
     this.#head = Buffer.from(memory.buffer, 0, PAYLOAD_OFFSET);
     this.#head.write(" stdout F ", TIMESTAMP_LENGTH, "latin1");
@@ -147,15 +159,18 @@ export class CriFramer implements RecordFramer {
 
   /** Begins a read: its stream and time are those of all its records. */
   begin(stream: StreamName, at: WallClock): void {
-    this.#timestamp.set(at);
-    if (stream === this.#stream) return;
+    const isLater = this.#timestamp.set(at);
+    if (stream === this.#stream && !isLater) return;
     this.#head.write(stream, TIMESTAMP_LENGTH + 1, "latin1");
     this.#stream = stream;
+    const memory = this.#whole;
+    memory.copyWithin(PIECE_HEAD_AT, 0, PAYLOAD_OFFSET);
+    memory[PIECE_HEAD_AT + TAG_OFFSET] = PARTIAL;
   }
 
   /**
    * Assembles records from `data`, beginning at `from`, until all is taken or the buffer is full. Of data
-   * that is not in `input` at most 256 KiB are taken at a time; a line that is cut by that becomes pieces.
+   * that is not in `input` at most {@link COPY_SIZE} bytes are taken at a time; a line that is cut by that becomes pieces.
    *
    * @param recordSize Payload bytes of the longest record, 1 to {@link MAX_RECORD_SIZE}.
    * @returns the position in `data` of the first byte that was not taken.
@@ -185,14 +200,13 @@ export class CriFramer implements RecordFramer {
     if (kernel.records() === 0) return undefined;
     this.length = kernel.written();
     this.records = kernel.records();
-    const memory = this.#whole;
-    memory.copyWithin(PIECE_HEAD_AT, 0, PAYLOAD_OFFSET);
-    memory[PIECE_HEAD_AT + TAG_OFFSET] = PARTIAL;
-    this.#gathered = {
-      ...{ memory, parts: this.#parts, count: kernel.pieces(), length: this.length },
-      ...{ start, end: kernel.read() },
-    };
-    return kernel.read();
+    const long = this.#long;
+    long.count = kernel.pieces();
+    long.length = this.length;
+    long.start = start;
+    long.end = kernel.read();
+    this.#gathered = long;
+    return long.end;
   }
 
   /** Puts the records together, as many as there is room for. Returns the end of the last one's data. */

@@ -48,16 +48,22 @@ export class LocalTimestamp {
     this.#target = target;
   }
 
-  /** Sets the time. Years outside 1 to 9999, which have no such form, become the nearest one. */
-  set(at: LogTime): void {
-    if (at.seconds !== this.#second || at.zone !== this.#zone) {
+  /**
+   * Sets the time. Years outside 1 to 9999, which have no such form, become the nearest one.
+   *
+   * @returns whether that is another time than before
+   */
+  set(at: LogTime): boolean {
+    const isSameSecond = at.seconds === this.#second && at.zone === this.#zone;
+    if (!isSameSecond) {
       this.#setSecond(at.seconds, at.zone);
       this.#second = at.seconds;
       this.#zone = at.zone;
     }
-    if (at.nanoseconds === this.#nanosecond) return;
+    if (at.nanoseconds === this.#nanosecond) return !isSameSecond;
     writeDigits(this.#target, FRACTION, 9, at.nanoseconds);
     this.#nanosecond = at.nanoseconds;
+    return true;
   }
 
   #setSecond(wallSecond: number, zone: TimeZone | undefined): void {

@@ -8,7 +8,7 @@
  * cannot take yet stays there as long as that lasts, and nothing comes after it.
  */
 import { constants, openSync } from "node:fs";
-import { INPUT_SIZE, sharedCriFramer } from "../logging/cri-framing.ts";
+import { sharedCriFramer } from "../logging/cri-framing.ts";
 import * as sys from "../sys/mod.ts";
 
 /** Through which the copies go, one for all of the process: it is empty between any two uses. */
@@ -26,7 +26,7 @@ let nowhere: number | undefined;
  * container, which waits for room, has to be woken up, and that is dear; so it is all that its pipe can hold, and more
  * than is then copied, framed and written at a time, while it is in the processor's cache.
  */
-export const READ_SIZE = 4 * INPUT_SIZE;
+export const READ_SIZE = 1024 * 1024;
 
 type OnData = (data: Uint8Array) => void;
 
@@ -208,7 +208,7 @@ function fill(pipe: number, most: number): Buffer {
   const { input } = sharedCriFramer();
   const size = Math.min(most, input.length);
   for (let at = 0; at < size; ) at += sys.read(pipe, input, at, size - at);
-  return input.subarray(0, size);
+  return size === input.length ? input : input.subarray(0, size);
 }
 
 function copySize(): number {
