@@ -68,7 +68,7 @@ interface Kernel {
   records(): number;
 }
 
-/** With where in the memory their data is. */
+/** Long records, and where in the memory the data is that they were made of. */
 interface LongRecords extends Gathered {
   count: number;
   length: number;
@@ -124,7 +124,7 @@ export class CriFramer implements RecordFramer {
   readonly #bytes: Buffer;
   /** The last `fill()` has found long records, which have not been put together yet. */
   #gathered: LongRecords | undefined;
-  /** What that is then: one object, since the read of a busy stream brings many. */
+  /** What that is then: one object for all, since a busy stream has thousands of them in a second. */
   readonly #long: LongRecords;
   #recordSize = DEFAULT_RECORD_SIZE;
   readonly #whole: Buffer;
@@ -159,8 +159,8 @@ export class CriFramer implements RecordFramer {
 
   /** Begins a read: its stream and time are those of all its records. */
   begin(stream: StreamName, at: WallClock): void {
-    const isLater = this.#timestamp.set(at);
-    if (stream === this.#stream && !isLater) return;
+    const isOther = this.#timestamp.set(at);
+    if (stream === this.#stream && !isOther) return;
     this.#head.write(stream, TIMESTAMP_LENGTH + 1, "latin1");
     this.#stream = stream;
     const memory = this.#whole;
@@ -170,7 +170,7 @@ export class CriFramer implements RecordFramer {
 
   /**
    * Assembles records from `data`, beginning at `from`, until all is taken or the buffer is full. Of data
-   * that is not in `input` at most {@link COPY_SIZE} bytes are taken at a time; a line that is cut by that becomes pieces.
+   * that is not in `input` at most 256 KiB are taken at a time; a line that is cut by that becomes pieces.
    *
    * @param recordSize Payload bytes of the longest record, 1 to {@link MAX_RECORD_SIZE}.
    * @returns the position in `data` of the first byte that was not taken.

@@ -170,10 +170,14 @@ export function prepareTransits(): void {
 function discard(pipe: number, count: number): void {
   for (let left = count; left > 0; ) {
     const moved = sys.splice(pipe, theSink(), left);
-    // Somebody else has taken it, who should not: not a byte is waited for.
-    if (moved <= 0) throw new Error(`${left} of ${count} bytes in transit have gone`);
+    if (moved <= 0) throw goneFrom(left, count);
     left -= moved;
   }
+}
+
+/** Somebody else has taken them, who should not: they are not waited for. */
+function goneFrom(missing: number, count: number): Error {
+  return new Error(`${missing} of ${count} bytes in transit have gone`);
 }
 
 function theSink(): number {
@@ -191,7 +195,7 @@ function copyOut(pipe: number, count: number, onData: OnData): boolean {
   let left = Math.max(0, sys.tee(pipe, writeEnd, count));
   try {
     if (left < count) return false;
-    for (; left > 0; ) {
+    while (left > 0) {
       const data = fill(readEnd, left);
       left -= data.length;
       onData(data);
@@ -207,7 +211,11 @@ function copyOut(pipe: number, count: number, onData: OnData): boolean {
 function fill(pipe: number, most: number): Buffer {
   const { input } = sharedCriFramer();
   const size = Math.min(most, input.length);
-  for (let at = 0; at < size; ) at += sys.read(pipe, input, at, size - at);
+  for (let at = 0; at < size; ) {
+    const count = sys.read(pipe, input, at, size - at);
+    if (count <= 0) throw goneFrom(size - at, size);
+    at += count;
+  }
   return size === input.length ? input : input.subarray(0, size);
 }
 

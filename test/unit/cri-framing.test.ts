@@ -10,6 +10,7 @@ import {
   measureRecords,
 } from "../../src/logging/cri-framing.ts";
 import type { StreamName } from "../../src/logging/sink.ts";
+import { TIMESTAMP_LENGTH } from "../../src/logging/timestamp.ts";
 
 const AT = { seconds: 1_700_000_000, nanoseconds: 42 };
 const PREFIX = /^2023-11-1[45]T\d\d:\d\d:20\.000000042[+-]\d\d:\d\d (stdout|stderr) /;
@@ -49,6 +50,30 @@ test("the stream's name and time are those of the read", () => {
   framer.begin("stdout", { seconds: AT.seconds + 1, nanoseconds: 7 });
   framer.fill(Buffer.from("x\n"), 0, 10);
   assert.match(framer.bytes.toString("latin1", 0, framer.length), /:21\.000000007.* stdout F x\n$/);
+});
+
+test("long records have the stream's name too, whole ones and pieces, at the same time as well", () => {
+  const framer = new CriFramer();
+  const line = "x".repeat(5000);
+  for (const stream of ["stdout", "stderr", "stderr", "stdout"] as const) {
+    framer.begin(stream, AT);
+    framer.fill(Buffer.from(`${line}\n${line}`), 0, 10_000);
+    assert.notEqual(framer.gathered, undefined, "they are not put together yet");
+    const { memory, parts, count } = framer.gathered ?? {
+      memory: Buffer.of(),
+      parts: [],
+      count: 0,
+    };
+    const pieces = Array.from({ length: count }, (_, part) => {
+      const [at = 0, length = 0] = parts.slice(2 * part, 2 * part + 2);
+      return memory.slice(at, at + length);
+    });
+    const text = Buffer.concat(pieces).toString("latin1");
+    assert.equal(text, framer.bytes.toString("latin1", 0, framer.length));
+    const [whole, piece] = text.split(/(?<=\n)/);
+    assert.equal(whole?.slice(TIMESTAMP_LENGTH), ` ${stream} F ${line}\n`);
+    assert.equal(piece?.slice(TIMESTAMP_LENGTH), ` ${stream} P ${line}\n`);
+  }
 });
 
 test("a line longer than the record size is cut into pieces", () => {
