@@ -36,6 +36,7 @@ import { fileURLToPath } from "node:url";
 import {
   bundleOptions,
   bundleProgram,
+  compiledBy,
   compileProgram,
   licensesOf,
   removeOldCode,
@@ -220,12 +221,14 @@ function definitions() {
   };
 }
 
+/** Whether a program is as new as its sources, and made for the Node.js that builds now. */
+function isCompiled(target) {
+  if (!isFresh(target, "src", "scripts/bundle.mjs")) return false;
+  return readFileSync(inRoot(target), "utf8").split("\n").includes(compiledBy());
+}
+
 async function buildConmond() {
-  if (
-    isFresh("dist/conmond.cjs", "src", "scripts/bundle.mjs") &&
-    isFresh("dist/plugin-worker.cjs", "src")
-  )
-    return;
+  if (isCompiled("dist/conmond.cjs") && isFresh("dist/plugin-worker.cjs", "src")) return;
   const { build } = await import("esbuild");
   const worker = await build({
     ...bundleOptions,
@@ -243,7 +246,7 @@ async function buildConmond() {
 /** A program of its own, which says its version. */
 async function buildProgram(entry, name, { define = {}, sourcemap = false } = {}) {
   const target = `dist/${name}.cjs`;
-  if (isFresh(target, "src", "scripts/bundle.mjs")) return;
+  if (isCompiled(target)) return;
   console.log(`build: src -> ${target}`);
   const all = { ...definitions(), ...define };
   const files = await bundleProgram({ root, entry, name, define: all, sourcemap });

@@ -116,6 +116,7 @@ process.on("exit", write);
   const writes = cacheTo !== undefined;
   return `"use strict";
 // Made by scripts/bundle.mjs, which says what this is for.
+${compiledBy()}
 const { readFileSync } = require("node:fs");
 const { Script } = require("node:vm");
 const code = \`\${__dirname}/code/${code}\`;
@@ -127,6 +128,11 @@ const script = new Script(\`${head}\${readFileSync(\`\${code}.cjs\`, "latin1")}\
 });
 script.runInThisContext()(exports, require, module, __filename, __dirname);
 ${writes ? write : ""}`;
+}
+
+/** V8 says to nobody that it does not take a cache. So builds and the doctor look for this line in a program. */
+export function compiledBy() {
+  return `// Compiled by V8 ${process.versions.v8}`;
 }
 
 /** How programs are used for the build, so that V8 has compiled what they need. In: a copy of the installation. */

@@ -1,6 +1,7 @@
 /** The directory of a shared conmond's socket: who can write there can put a socket of his own in its place. */
-import { lstatSync, mkdirSync } from "node:fs";
+import { lstatSync } from "node:fs";
 import { dirname } from "node:path";
+import { makeDirectory } from "../files/make-directory.ts";
 
 /**
  * Makes the directory of a socket, or checks the one that is there: it has to be a directory of this user,
@@ -10,7 +11,7 @@ import { dirname } from "node:path";
  */
 export function prepareSocketDirectory(socketPath: string): void {
   const directory = dirname(socketPath);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory, 0o700);
   const status = lstatSync(directory);
   const mode = status.mode & 0o777;
   const own = process.geteuid?.();

@@ -1,6 +1,6 @@
 /** The bundle that a container is started from: made anew for each, from options or from a given bundle. */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import { ContainerError, reasonOf } from "./errors.ts";
 import { makeHostRoot } from "./host-root.ts";
 import { isConfig, type OciConfig, type OciMount, type OciProcess } from "./oci.ts";
@@ -83,6 +83,7 @@ function readConfig(bundle: string): OciConfig {
 
 /** Changes the process of a configuration as the options say. */
 export function applyProcessOptions(config: OciConfig, options: ProcessOptions): void {
+  checkProcessOptions(options);
   const own: OciProcess = config.process;
   if (options.command !== undefined) own.args = [...options.command];
   if (options.terminal !== undefined) own.terminal = options.terminal;
@@ -97,6 +98,19 @@ export function applyProcessOptions(config: OciConfig, options: ProcessOptions):
   const all = [...(terminal ? ["TERM=xterm"] : []), ...(own.env ?? []), ...added];
   // The last of a name counts.
   own.env = [...new Map(all.map((word) => [word.split("=", 1)[0], word])).values()];
+}
+
+/** Runtimes differ in what they make of these, and no runtime says what to do. */
+function checkProcessOptions({ workingDirectory, env = [] }: ProcessOptions): void {
+  if (workingDirectory !== undefined && !isAbsolute(workingDirectory)) {
+    const what = `${JSON.stringify(workingDirectory)} is no working directory`;
+    throw new ContainerError("invalid", what, { hint: "give a path that begins with /" });
+  }
+  const nameless = env.find((word) => word === "" || word.startsWith("="));
+  if (nameless === undefined) return;
+  throw new ContainerError("invalid", `${JSON.stringify(nameless)} is no environment variable`, {
+    hint: "give NAME=VALUE, or NAME alone for the own value",
+  });
 }
 
 /** Where the host has what the container sees as /etc. */

@@ -97,12 +97,9 @@ export async function execIn(
   container: Container,
   options: ExecOptions,
 ): Promise<ExecSession> {
-  const { session, directory } = makeSession(state, container, options);
+  const { directory, what, args } = makeSession(state, container, options);
   let monitor: Monitor | undefined;
   try {
-    writeProcess(directory, container, options);
-    const what = `cannot run ${options.command[0]} in ${container.name}`;
-    const args = monitorArguments(container, session, directory, options);
     monitor = new Monitor(what, [...args, "--exec-attach"], true);
     await monitor.attachable();
     options.signal?.throwIfAborted();
@@ -137,12 +134,9 @@ export async function execDetached(
   container: Container,
   options: Omit<ExecOptions, "stdin">,
 ): Promise<number> {
-  const { session, directory } = makeSession(state, container, options);
+  const { directory, what, args } = makeSession(state, container, options);
   let monitor: Monitor | undefined;
   try {
-    writeProcess(directory, container, options);
-    const what = `cannot run ${options.command[0]} in ${container.name}`;
-    const args = monitorArguments(container, session, directory, options);
     monitor = new Monitor(what, [...args, ...removalAtEnd(directory)]);
     const pid = await monitor.created();
     if (options.signal?.aborted) {
@@ -167,22 +161,39 @@ function removalAtEnd(directory: string): string[] {
   return ["--exit-command", rm, ...words];
 }
 
-/** @throws ContainerError if the container does not run; the signal's reason if it was aborted */
-function makeSession(
-  state: State,
-  { name, state: condition }: Container,
-  { signal }: Pick<ExecOptions, "signal">,
-): { readonly session: string; readonly directory: string } {
+/** What is there before a monitor is started. */
+interface Session {
+  readonly directory: string;
+  /** What is tried, for errors. */
+  readonly what: string;
+  /** Of the monitor. */
+  readonly args: readonly string[];
+}
+
+/**
+ * Makes the directory, and writes down what is to be executed.
+ *
+ * @throws ContainerError if the container does not run; the signal's reason if it was aborted
+ */
+function makeSession(state: State, container: Container, options: ExecOptions): Session {
+  const { name, state: condition } = container;
   if (condition !== "running") {
     throw new ContainerError("conflict", `container ${name} is ${condition}, not running`);
   }
-  signal?.throwIfAborted();
+  options.signal?.throwIfAborted();
   state.make();
   const session = newId();
   // Short, since a terminal's and a client's sockets are in there.
   const directory = join(state.sessions, session.slice(0, 16));
   mkdirSync(directory, { mode: 0o700 });
-  return { session, directory };
+  try {
+    writeProcess(directory, container, options);
+  } catch (error) {
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
+  const what = `cannot run ${options.command[0]} in ${name}`;
+  return { directory, what, args: monitorArguments(container, session, directory, options) };
 }
 
 /** It is no error if it has ended. */

@@ -91,8 +91,8 @@ export interface RunOptions extends ProcessOptions, BeginOptions {
   /** The state directory. Default: `$CONMON_TS_STATE`, else that of the user or of root. */
   readonly state?: string;
   /**
-   * Is told what the user should know before the container begins: that the `host` runtime isolates nothing. Without
-   * it that becomes the first line of the container's log.
+   * Is told what the user should know before the container begins: that the `host` runtime isolates nothing, which
+   * without it becomes the first line of the container's log; that nobody takes what is logged to journald.
    */
   readonly onWarning?: (text: string) => void;
   /** Gives up, and takes away what has been made, as long as the container has not been started. */

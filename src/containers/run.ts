@@ -7,6 +7,7 @@ import { appendEvent } from "./event-log.ts";
 import { writeWhole } from "./files.ts";
 import { launchMonitor } from "./launch.ts";
 import { logSettings } from "./log-settings.ts";
+import { lostLogWarning } from "./log-warning.ts";
 import type { Monitor } from "./monitor.ts";
 import { claimName, newId, releaseName } from "./names.ts";
 import type { RunOptions } from "./options.ts";
@@ -62,7 +63,7 @@ async function make(
     const pid = await monitor.created();
     appendEvent(state, { type: "create", id: record.id, name: record.name });
     options.signal?.throwIfAborted();
-    if (isHostRuntime(record.runtime)) warn(record.name, options);
+    warn(record, options);
     return await welcome(state, { record, pid, runs: FIRST_RUN }, options);
   } catch (error) {
     await takeBack(state, record, monitor);
@@ -73,9 +74,13 @@ async function make(
   }
 }
 
-function warn(name: string, options: RunOptions): void {
-  const text = plainProcessWarning(name, options);
-  if (text !== undefined) options.onWarning?.(text);
+function warn({ name, runtime, logs }: ContainerRecord, options: RunOptions): void {
+  const { onWarning } = options;
+  if (onWarning === undefined) return;
+  const plain = isHostRuntime(runtime) ? plainProcessWarning(name, options) : undefined;
+  for (const text of [plain, lostLogWarning(name, logs)]) {
+    if (text !== undefined) onWarning(text);
+  }
 }
 
 /** Directory, name, bundle and record; nobody else can start it before it is unlocked. */

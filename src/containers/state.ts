@@ -1,6 +1,7 @@
 /** Where everything is that has to be remembered: see docs/conmonctl.md. */
-import { mkdirSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { makeDirectory } from "../files/make-directory.ts";
 import { ContainerError, isCode, reasonOf } from "./errors.ts";
 
 /** Names a directory instead of the usual one. */
@@ -50,7 +51,7 @@ export class State {
   make(): void {
     try {
       for (const path of [this.directory, this.containers, this.names, this.sessions]) {
-        mkdirSync(path, { recursive: true, mode: 0o700 });
+        makeDirectory(path, 0o700);
       }
     } catch (error) {
       throw new ContainerError(

@@ -1,17 +1,10 @@
 /** Starting, replacing and ending a shared conmond. */
 import { type ChildProcess, spawn } from "node:child_process";
-import {
-  closeSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-} from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { ContainerError } from "../containers/errors.ts";
+import { makeDirectory } from "../files/make-directory.ts";
 import { isExecutableFile } from "../programs/find-program.ts";
 import type { Installation } from "../programs/installation.ts";
 import { askConmond } from "./ask.ts";
@@ -100,7 +93,7 @@ function isThere(path: string): boolean {
 
 function openLog(path: string): { fd: number; offset: number } {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(path), 0o700);
     const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
     if (size > LOG_LIMIT) renameSync(path, `${path}.1`);
     const fd = openSync(path, "a", 0o640);

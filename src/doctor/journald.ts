@@ -10,16 +10,14 @@ export const journald: Check = {
     if (!existsSync(SOCKET)) {
       return skip(`there is no ${SOCKET}: with the log driver journald output would be lost`);
     }
-    const sys = await import("../sys/mod.ts");
-    const fd = sys.unixSocket("dgram");
+    // Only now: the addon that it needs may be broken.
+    const { connectJournald } = await import("../logging/journal-listener.ts");
     try {
-      sys.connectUnix(fd, SOCKET);
+      connectJournald(SOCKET);
       return ok(`somebody listens at ${SOCKET}`);
     } catch (error) {
       const advice = "systemctl restart systemd-journald";
       return fail(`${SOCKET} cannot be connected to: ${messageOf(error)}`, advice);
-    } finally {
-      sys.close(fd);
     }
   },
 };

@@ -2,12 +2,17 @@
 import { existsSync, readFileSync } from "node:fs";
 import { reasonOf, runBounded } from "../programs/bounded-run.ts";
 import { type Check, type Finding, fail, messageOf, ok, type Patient } from "./check.ts";
+import { codeCache } from "./code-cache.ts";
 
 const REBUILD = "run `npm run build`";
 
 export const parts: Check = {
   name: "parts",
-  look: async (patient) => await Promise.all([bundle(patient), addon(patient), framing(patient)]),
+  look: async (patient) => [
+    ...(await Promise.all([bundle(patient), addon(patient), framing(patient)])),
+    // Of programs that are missing there is nothing to be said.
+    ...(existsSync(patient.installation.conmond) ? [codeCache(patient)] : []),
+  ],
 };
 
 async function bundle({ installation, version }: Patient): Promise<Finding> {

@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { makeDirectory } from "../files/make-directory.ts";
 import type { ProcessId } from "../processes/stat.ts";
 import type { Hooks, UserNamespace } from "./config.ts";
 import { Failure } from "./failure.ts";
@@ -89,7 +90,7 @@ export class Store {
     checkId(id);
     const place = new Place(join(this.root, id));
     try {
-      mkdirSync(this.root, { recursive: true, mode: MODE });
+      makeDirectory(this.root, MODE);
       checkOwner(this.root);
       mkdirSync(place.directory, { mode: MODE });
     } catch (cause) {

@@ -8,7 +8,6 @@ import {
   existsSync,
   linkSync,
   lstatSync,
-  mkdirSync,
   readFileSync,
   renameSync,
   rmdirSync,
@@ -17,6 +16,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { ContainerError } from "../containers/errors.ts";
+import { makeDirectory } from "../files/make-directory.ts";
 
 /**
  * What is at the path now.
@@ -107,7 +107,7 @@ export function writeDropIn(dropIn: DropIn): Undo {
   if (state === "current") return () => undefined;
   const before = readDropIn(path);
   try {
-    const made = mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    const made = makeDirectory(dirname(path), 0o755);
     put(path, dropInText(dropIn), state === "absent");
     return () => {
       if (before !== undefined) put(path, before, false);

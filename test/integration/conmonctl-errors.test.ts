@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { Conmonctl } from "../support/conmonctl.ts";
 import { unlessRootWith } from "../support/programs.ts";
+import { runConmonctl } from "../support/run-conmonctl.ts";
 import { makeScratch } from "../support/scratch.ts";
 
 const FORM = /^conmonctl: [^\n]+\n(hint: [^\n]+\n)?$/;
@@ -31,6 +32,9 @@ const USAGE = [
   "run --log-driver punched-cards -- true",
   "run --user nobody-by-that-name -- true",
   "run --mount /nowhere:/x -- true",
+  "run --workdir here -- true",
+  "run --runtime host --workdir here -- true",
+  "run --env =value -- true",
   "attach --detach-keys ctrl- x",
   "completion tcsh",
   "setup podman --conmond sometimes",
@@ -92,10 +96,34 @@ describe("conmonctl", { skip: unlessRootWith("runc") }, () => {
     }
   });
 
+  it("says that nobody takes what is logged to journald, and runs the container", (t) => {
+    const scratch = makeScratch(t);
+    // Where there is no journald, whatever this machine has.
+    const hide = 'mount -t tmpfs tmpfs /run && exec "$@"';
+    const wrapper = ["unshare", "--mount", "sh", "-c", hide, "sh"];
+    const run = (...drivers: string[]) =>
+      runConmonctl(scratch, ["run", "--name", "job", "--rm", ...drivers, "--", "echo", "hello"], {
+        wrapper,
+      });
+    const lost = run("--log-driver", "journald");
+    assert.deepEqual([lost.status, lost.stdout], [0, "hello\n"], lost.stderr);
+    assert.match(
+      lost.stderr,
+      /^conmonctl: warning: until journald listens at [^\n]+ job writes \([^\n]+\n$/,
+    );
+    assert.equal(run().stderr, "");
+  });
+
   it("ends with 1 where something cannot be done", async (t) => {
     const scratch = makeScratch(t);
     const ctl = new Conmonctl(scratch);
     await ctl.succeed("run", "-d", "--name", "x", "--", "sleep", "100");
+    // Here as well, though the container is there.
+    for (const line of ["exec -w here x true", "exec -d -e = x true"]) {
+      const { status, stderr } = await ctl.run(...line.split(" "));
+      assert.deepEqual([line, status], [line, 2], stderr);
+      assert.match(stderr, FORM, line);
+    }
     for (const line of ["rm x", "resize x 80 24", "run --name x -- true"]) {
       const { status, stderr } = await ctl.run(...line.split(" "));
       assert.deepEqual([line, status], [line, 1], stderr);

@@ -1,10 +1,10 @@
 /** conmonctl start, restarts and exec --detach, with a real runtime. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { Conmonctl } from "../support/conmonctl.ts";
+import { makeFifo } from "../support/fifo.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch } from "../support/scratch.ts";
 import { disappears, textOf } from "../support/waiting.ts";
@@ -80,12 +80,12 @@ describe("conmonctl start", { skip }, () => {
     const ctl = new Conmonctl(scratch);
     const victim = scratch.path("victim");
     const runtime = scratch.path("runtime");
-    const create = `if [ -e ${victim} ]; then kill -9 $(cat ${victim}); rm ${victim}; exit 1; fi`;
+    const create = `if [ -e ${victim} ]; then read pid <${victim}; kill -9 $pid; rm ${victim}; exit 1; fi`;
     const script = `#!/bin/sh\ncase "$*" in *" create "*) ${create};; esac\nexec runc "$@"\n`;
     writeFileSync(runtime, script, { mode: 0o755 });
-    execFileSync("mkfifo", [victim]);
+    const tell = makeFifo(scratch, victim);
     const run = ctl.start(["run", "--name", "job", "--runtime", runtime, "--", "echo", "at last"]);
-    writeFileSync(victim, `${run.process.pid}\n`);
+    tell(String(run.process.pid));
     assert.equal((await run.end).status, -1);
     await ctl.happened("exit job");
     assert.equal(await ctl.succeed("wait", "job"), "125");
@@ -148,7 +148,7 @@ describe("conmonctl run --restart", { skip }, () => {
       `#!/bin/sh\ncase "$*" in *" create "*) ${wait};; esac\nexec runc "$@"\n`,
       { mode: 0o755 },
     );
-    execFileSync("mkfifo", [String(gate)]);
+    const tell = makeFifo(scratch, String(gate));
     const options = ["--name", "job", "--restart", "always", "--runtime", String(runtime)];
     const mount = ["--mount", `${scratch.folder("shared")}:/tmp/shared`];
     const script = "cd /tmp/shared; if [ -e ended ]; then sleep 100; fi; touch ended; exit 3";
@@ -156,8 +156,7 @@ describe("conmonctl run --restart", { skip }, () => {
     await textOf(String(again));
     const stop = ctl.start(["stop", "job"]);
     await ctl.happened("stop job");
-    writeFileSync(String(gate), "go\n");
-    rmSync(String(gate));
+    tell("go");
     assert.equal((await stop.end).status, 0);
     const { state, restarts } = await ctl.inspect("job");
     assert.deepEqual([state, restarts], ["exited", 1]);

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { copyFileSync, cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { judgeCgroups } from "../../src/doctor/cgroups.ts";
 import type { Check, Patient } from "../../src/doctor/check.ts";
 import { judgeClock } from "../../src/doctor/clock.ts";
+import { codeCache } from "../../src/doctor/code-cache.ts";
 import { examine } from "../../src/doctor/examine.ts";
 import { judgeOpenFiles, judgePipes } from "../../src/doctor/limits.ts";
 import { parts } from "../../src/doctor/parts.ts";
@@ -94,6 +95,22 @@ async function versionOfParts(): Promise<{ version: string }> {
   assert.ok(version, result?.found);
   return { version };
 }
+
+test("programs that another version of Node.js has compiled, or none, are told of", (t) => {
+  const scratch = makeScratch(t);
+  const dist = scratch.path("dist");
+  cpSync(join(ownInstallation().root, "dist"), dist, { recursive: true });
+  const own = { ...patient, installation: installationAt(dist) };
+  assert.equal(codeCache(own).status, "ok");
+  const other = codeCache(own, "1.2.3");
+  assert.equal(other.status, "warn");
+  assert.match(other.found, /^conmond, conmonctl, host-runtime: not compiled for this version/);
+  const [cache = ""] = readdirSync(join(dist, "code")).filter((name) =>
+    /^conmonctl-.*\.cache$/.test(name),
+  );
+  rmSync(join(dist, "code", cache));
+  assert.match(codeCache(own).found, /^conmonctl: not compiled/);
+});
 
 test("the path of Node.js that is compiled into the shim is found", () => {
   const paths = nodePaths(monitors.ours);
