@@ -202,7 +202,8 @@ export class SharedConmond {
     await this.#reception.emptied(NEWCOMERS_MS);
     const left = await this.#conmond.handOn(milliseconds);
     if (left > 0) {
-      this.#log("warn", `${left} sessions were not done after ${milliseconds} ms; they go on too`);
+      const late = `${left} sessions were not done after ${milliseconds} ms`;
+      this.#log("warn", `${late}; they go on too, without what their shims have not taken`);
     }
     await leave(0);
   }

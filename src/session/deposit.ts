@@ -55,18 +55,31 @@ export class ClientDeposit {
    * are, but goes with us if we are killed.
    */
   add(fd: number): void {
-    const taken = new Set(this.#slots.values());
-    for (let slot: number = DEPOSIT.firstClient; slot < DEPOSIT.firstClient + CLIENTS_MAX; slot++) {
-      if (taken.has(slot)) continue;
-      if (this.#connection.tryKeep(slot, fd)) this.#slots.set(fd, slot);
-      return;
-    }
+    const slot = this.#freeSlot();
+    if (slot === undefined || !this.#connection.tryKeep(slot, fd)) return;
+    this.#slots.set(fd, slot);
   }
 
-  /** Where the client is; one that the shim had no time for is deposited now, if it has some. */
+  /**
+   * Where the client is; one that the shim had no time for is deposited now, for which the connection waits if need be.
+   * Undefined: there are too many.
+   */
   slotOf(fd: number): number | undefined {
-    if (!this.#slots.has(fd)) this.add(fd);
-    return this.#slots.get(fd);
+    const present = this.#slots.get(fd);
+    if (present !== undefined) return present;
+    const slot = this.#freeSlot();
+    if (slot === undefined) return undefined;
+    this.#connection.keep(slot, fd);
+    this.#slots.set(fd, slot);
+    return slot;
+  }
+
+  #freeSlot(): number | undefined {
+    const taken = new Set(this.#slots.values());
+    for (let slot: number = DEPOSIT.firstClient; slot < DEPOSIT.firstClient + CLIENTS_MAX; slot++) {
+      if (!taken.has(slot)) return slot;
+    }
+    return undefined;
   }
 
   /** To be called before the descriptor's number can be used again. */

@@ -483,7 +483,7 @@ export class Session implements ShimEvents {
     if (this.#closed) return;
     this.#closed = true;
     // First: what is closed here must not be taken for something that the shim is to give up.
-    this.#connection.close();
+    const taken = this.#connection.close();
     this.#timeLimit?.cancel();
     this.#beginning?.close();
     this.#start?.close();
@@ -492,6 +492,7 @@ export class Session implements ShimEvents {
     this.#lastClients?.close();
     this.#journal?.close();
     this.#caller?.close();
-    this.#settings.onClosed(this);
+    // Not before the shim has taken its last messages: whoever is told may end the process.
+    void taken.then(() => this.#settings.onClosed(this));
   }
 }

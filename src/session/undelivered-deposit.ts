@@ -30,7 +30,7 @@ export function depositUndelivered(
   const backlogs = new Map<number, PackedBacklog>();
   for (const [client, backlog] of server.packBacklogs()) {
     const slot = clients.slotOf(client);
-    // The shim does not have it: its connection ends with this process.
+    // There is no slot for it: its connection ends with this process.
     if (slot === undefined) dropPacked(backlog);
     else backlogs.set(slot, backlog);
   }

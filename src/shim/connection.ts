@@ -48,12 +48,18 @@ export class ShimConnection {
   readonly #waiting: Waiting[] = [];
   #greeted = false;
   #closed = false;
+  /** Resolves when the socket has been closed. */
+  readonly #shutDown: Promise<void>;
+  #onShutDown: () => void = () => undefined;
   /** Deposits that have not been sent yet, by slot; see {@link keepTogether}. */
   #held: Map<number, number> | undefined;
 
   constructor(fd: number, events: ShimEvents) {
     this.#fd = fd;
     this.#events = events;
+    this.#shutDown = new Promise((resolve) => {
+      this.#onShutDown = resolve;
+    });
     this.#readiness = new sys.Readiness(fd, (ready) => {
       if ((ready & sys.WRITABLE) !== 0) this.#sendWaiting();
       if ((ready & sys.READABLE) !== 0) this.#receive();
@@ -152,15 +158,21 @@ export class ShimConnection {
   /** Turns the shim away; it will look for another conmond. */
   refuse(reason: string): void {
     if (!this.#closed) sendRefusal(this.#fd, reason);
-    this.close();
+    void this.close();
   }
 
-  /** Nothing more is said or heard. What waits for the shim is still sent, as soon as it takes it. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    if (this.#waiting.length > 0) this.#readiness.watch(sys.WRITABLE);
-    else this.#shut();
+  /**
+   * Nothing more is said or heard. What waits for the shim is still sent, as soon as it takes it.
+   *
+   * @returns resolves when the shim has taken all, or is gone: until then this process has to be there
+   */
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      if (this.#waiting.length > 0) this.#readiness.watch(sys.WRITABLE);
+      else this.#shut();
+    }
+    return this.#shutDown;
   }
 
   #shut(): void {
@@ -168,6 +180,7 @@ export class ShimConnection {
     this.#readiness.close();
     for (const { descriptors } of this.#waiting.splice(0)) descriptors.forEach(sys.close);
     sys.close(this.#fd);
+    this.#onShutDown();
   }
 
   #sendHeld(): void {
@@ -273,7 +286,7 @@ export class ShimConnection {
     } catch (error) {
       for (const fd of descriptors) sys.close(fd);
       if (error instanceof messages.ProtocolError && !this.#greeted) this.refuse(error.message);
-      else this.close();
+      else void this.close();
       this.#events.onLost(error as Error);
       return;
     }

@@ -92,7 +92,8 @@ export async function startConmond(
   const serves = new Promise<void>((resolve) => {
     onListening = resolve;
   });
-  const ended = once(child, "exit").then(([status, signal]): ProcessEnd => ({ status, signal }));
+  // With all that it has said: "exit" can come before that.
+  const ended = once(child, "close").then(([status, signal]): ProcessEnd => ({ status, signal }));
   const early = ended.then(() => {
     throw new Error(`conmond ended before it listened: ${log}`);
   });

@@ -28,7 +28,7 @@ beforeEach(() => {
   });
 });
 afterEach(() => {
-  connection.close();
+  void connection.close();
   sys.close(shim);
 });
 
@@ -89,10 +89,25 @@ describe("a shim that takes no messages just now", () => {
   it("gets the last of them although the session has ended", async () => {
     const before = fill();
     connection.exit(3);
-    connection.close();
+    let isShut = false;
+    const shut = connection.close().then(() => {
+      isShut = true;
+    });
     connection.exit(4);
+    await new Promise(setImmediate);
+    assert.ok(!isShut, "this process is still needed");
     const requests = await receiveAll(before + 1);
     assert.equal(requests.at(-1)?.field, 3);
+    await inTime(shut, "the connection to be shut");
+  });
+
+  it("is not waited for when it has gone", async () => {
+    fill();
+    connection.exit(3);
+    const shut = connection.close();
+    sys.shutdownBoth(shim);
+    await inTime(shut, "the connection to be shut");
+    assert.deepEqual(lost, []);
   });
 
   it("is given up when it is far behind, and nothing of what waits stays open", async () => {
