@@ -17,7 +17,7 @@ NAPI_MODULE_INIT() {
   if (!export_sockets(env, exports) || !export_messages(env, exports) ||
       !export_descriptors(env, exports) || !export_terminal(env, exports) ||
       !export_clock(env, exports) || !export_readiness(env, exports) ||
-      !export_processes(env, exports))
+      !export_processes(env, exports) || !export_records(env, exports))
     return NULL;
   return exports;
 }

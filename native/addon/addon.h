@@ -22,5 +22,6 @@ bool export_terminal(napi_env env, napi_value exports);
 bool export_clock(napi_env env, napi_value exports);
 bool export_readiness(napi_env env, napi_value exports);
 bool export_processes(napi_env env, napi_value exports);
+bool export_records(napi_env env, napi_value exports);
 
 #endif

@@ -11,6 +11,7 @@
         "messages.c",
         "processes.c",
         "readiness.c",
+        "records.c",
         "results.c",
         "sockets.c",
         "terminal.c"

@@ -154,6 +154,10 @@ export class AttachServer {
     return this.#listener.fd;
   }
 
+  get hasClients(): boolean {
+    return this.#clients.size > 0;
+  }
+
   /** The sockets of the clients; they stay this object's own. */
   get clientFds(): number[] {
     return [...this.#clients.keys()];

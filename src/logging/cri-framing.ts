@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { WallClock } from "../sys/mod.ts";
+import * as sys from "../sys/mod.ts";
 import { firstRecordSecond } from "./file-age.ts";
 import { timestamp } from "./loss-notice.ts";
-import type { Gathered, RecordFramer } from "./record-framer.ts";
+import type { Gathered, RecordFramer, Relayed } from "./record-framer.ts";
 import type { StreamName } from "./sink.ts";
 import { LocalTimestamp, TIMESTAMP_LENGTH } from "./timestamp.ts";
 
@@ -18,11 +18,13 @@ export const PAYLOAD_OFFSET = TAG_OFFSET + "F ".length;
 /** How much can be read into {@link CriFramer.input}, in bytes. */
 export const INPUT_SIZE = 128 * 1024;
 
+const NOTHING = new Uint8Array(0);
 const NEWLINE = 0x0a;
 const PARTIAL = 0x50; // P
 
 // The inner loop is WebAssembly (cri-framing.wat): with sixteen bytes at a time it takes a tenth of what
-// JavaScript takes, and less than the copying to and from the kernel. Its memory:
+// JavaScript takes, and less than the copying to and from the kernel. Long records are not put together at all, but
+// written in parts (native/addon/records.c). The memory of both:
 //
 //   0       the head of full records, 45 bytes
 //   64      the head of pieces of lines
@@ -53,16 +55,6 @@ const MOST_LONG_RECORDS = Math.floor((SLACK - PARTS_AT) / (3 * 8));
 /** What the module exports; see there. */
 interface Kernel {
   frame(head: number, from: number, end: number, to: number, last: number, size: number): void;
-  gather(
-    head: number,
-    from: number,
-    end: number,
-    parts: number,
-    most: number,
-    least: number,
-    size: number,
-  ): void;
-  pieces(): number;
   read(): number;
   written(): number;
   records(): number;
@@ -129,6 +121,9 @@ export class CriFramer implements RecordFramer {
   #recordSize = DEFAULT_RECORD_SIZE;
   readonly #whole: Buffer;
   readonly #parts: Uint32Array;
+  readonly #layout: Uint32Array;
+  readonly #gatheredCounts = new Uint32Array(Object.keys(sys.GatheredCounts).length);
+  readonly #relayedCounts = new Uint32Array(Object.keys(sys.RelayedCounts).length);
   readonly #memory: ArrayBuffer;
   readonly #kernel: Kernel;
   readonly #head: Buffer;
@@ -149,6 +144,7 @@ export class CriFramer implements RecordFramer {
     this.#whole = Buffer.from(memory.buffer);
     this.#whole[NEWLINE_AT] = NEWLINE;
     this.#parts = new Uint32Array(memory.buffer, PARTS_AT, MOST_LONG_RECORDS * 3 * 2);
+    this.#layout = makeLayout();
     const none = { count: 0, length: 0, start: 0, end: 0 };
     this.#long = { memory: this.#whole, parts: this.#parts, ...none };
     this.#copy = Buffer.from(memory.buffer, COPY_AT, COPY_SIZE);
@@ -158,11 +154,12 @@ export class CriFramer implements RecordFramer {
   }
 
   /** Begins a read: its stream and time are those of all its records. */
-  begin(stream: StreamName, at: WallClock): void {
+  begin(stream: StreamName, at: sys.WallClock): void {
     const isOther = this.#timestamp.set(at);
-    if (stream === this.#stream && !isOther) return;
-    this.#head.write(stream, TIMESTAMP_LENGTH + 1, "latin1");
-    this.#stream = stream;
+    if (stream !== this.#stream) {
+      this.#head.write(stream, TIMESTAMP_LENGTH + 1, "latin1");
+      this.#stream = stream;
+    } else if (!isOther) return;
     const memory = this.#whole;
     memory.copyWithin(PIECE_HEAD_AT, 0, PAYLOAD_OFFSET);
     memory[PIECE_HEAD_AT + TAG_OFFSET] = PARTIAL;
@@ -192,19 +189,40 @@ export class CriFramer implements RecordFramer {
     return this.#gathered;
   }
 
+  relay(pipe: number, count: number, file: number, room: number, recordSize: number): Relayed {
+    const counts = this.#relayedCounts;
+    this.#layout[sys.RecordLayout.longest] = recordSize;
+    // Of more the addon has no notion, nor can a pipe hold as much.
+    const most = Math.min(room, 2 ** 31 - 1);
+    sys.relayRecords(pipe, count, file, most, this.#whole, this.#layout, counts);
+    this.#gathered = undefined;
+    const { taken, written, records, lastIsFull, torn, rest, restEnd } = sys.RelayedCounts;
+    const from = counts[rest];
+    const end = counts[restEnd];
+    return {
+      taken: counts[taken] ?? 0,
+      written: counts[written] ?? 0,
+      records: counts[records] ?? 0,
+      endsInPiece: counts[lastIsFull] === 0,
+      torn: counts[torn] ?? 0,
+      rest: from === end ? NOTHING : this.#whole.subarray(from, end),
+    };
+  }
+
   /** Notes what the records at `start` are made of, if they are long. Returns the end of the last such one. */
   #gather(start: number, end: number): number | undefined {
-    const kernel = this.#kernel;
-    const least = LONG_RECORD;
-    kernel.gather(0, start, end, PARTS_AT, MOST_LONG_RECORDS, least, this.#recordSize);
-    if (kernel.records() === 0) return undefined;
-    this.length = kernel.written();
-    this.records = kernel.records();
+    const counts = this.#gatheredCounts;
+    this.#layout[sys.RecordLayout.longest] = this.#recordSize;
+    sys.gatherRecords(this.#whole, this.#layout, start, end, this.#parts, counts);
+    const { next, length, records, parts } = sys.GatheredCounts;
+    this.records = counts[records] ?? 0;
+    if (this.records === 0) return undefined;
+    this.length = counts[length] ?? 0;
     const long = this.#long;
-    long.count = kernel.pieces();
+    long.count = counts[parts] ?? 0;
     long.length = this.length;
     long.start = start;
-    long.end = kernel.read();
+    long.end = counts[next] ?? end;
     this.#gathered = long;
     return long.end;
   }
@@ -238,7 +256,7 @@ export class CriFramer implements RecordFramer {
     return this.bytes[start + TAG_OFFSET] === PARTIAL;
   }
 
-  note(text: string, at: WallClock): Buffer {
+  note(text: string, at: sys.WallClock): Buffer {
     return Buffer.from(`${timestamp(at)} stderr F ${text}\n`);
   }
 
@@ -255,6 +273,20 @@ export class CriFramer implements RecordFramer {
     this.#copy.set(some);
     return { start: COPY_AT, end: COPY_AT + some.length };
   }
+}
+
+/** Where all is that long records are made of; their size is not known yet. */
+function makeLayout(): Uint32Array {
+  const layout = new Uint32Array(Object.keys(sys.RecordLayout).length);
+  const at = sys.RecordLayout;
+  layout[at.fullHead] = 0;
+  layout[at.pieceHead] = PIECE_HEAD_AT;
+  layout[at.headLength] = PAYLOAD_OFFSET;
+  layout[at.newline] = NEWLINE_AT;
+  layout[at.shortest] = LONG_RECORD;
+  layout[at.input] = INPUT_AT;
+  layout[at.inputLength] = INPUT_SIZE;
+  return layout;
 }
 
 let shared: CriFramer | undefined;

@@ -8,14 +8,12 @@
   (global $read (mut i32) (i32.const 0))
   (global $written (mut i32) (i32.const 0))
   (global $records (mut i32) (i32.const 0))
-  (global $pieces (mut i32) (i32.const 0))
 
   ;; Where in the memory the first byte is that was not taken.
   (func (export "read") (result i32) (global.get $read))
-  ;; The end of the last record; after "gather", how long all are.
+  ;; The end of the last record.
   (func (export "written") (result i32) (global.get $written))
   (func (export "records") (result i32) (global.get $records))
-  (func (export "pieces") (result i32) (global.get $pieces))
 
   ;; Assembles records of what is from $from up to $end, one behind the other from $to on, until all is
   ;; taken or a record would begin behind $last. The record's head is at $head: 45 bytes, with 3 more that
@@ -85,91 +83,4 @@
 
     (global.set $read (local.get $at))
     (global.set $written (local.get $out))
-    (global.set $records (local.get $count)))
-
-  ;; The same for long records, without copying them: notes from $parts on where the pieces are that make
-  ;; them up, offset and length of each. The head for full records is at $head, the one for pieces of lines at
-  ;; $head + 64, a newline at $head + 128. It ends where all is taken, after $most records, or before a record
-  ;; shorter than $least, for which copying costs less.
-  (func (export "gather")
-    (param $head i32) (param $from i32) (param $end i32) (param $parts i32) (param $most i32)
-    (param $least i32) (param $size i32)
-    (local $newlines v128)
-    (local $at i32) (local $next i32) (local $limit i32) (local $found i32) (local $part i32)
-    (local $length i32) (local $count i32)
-
-    (local.set $newlines (i8x16.splat (i32.const 10)))
-    (local.set $at (local.get $from))
-    (local.set $part (local.get $parts))
-
-    (block $done
-      (loop $more
-        (br_if $done (i32.ge_u (local.get $at) (local.get $end)))
-        (br_if $done (i32.ge_u (local.get $count) (local.get $most)))
-
-        ;; limit = min(at + size, end)
-        (local.set $limit (i32.add (local.get $at) (local.get $size)))
-        (if (i32.gt_u (local.get $limit) (local.get $end))
-          (then (local.set $limit (local.get $end))))
-
-        ;; Looks for the next newline: 64 bytes at a time as long as there is none, then closer.
-        (local.set $next (local.get $at))
-        (block $near
-          (loop $far
-            (br_if $near
-              (i32.gt_u (i32.add (local.get $next) (i32.const 64)) (local.get $limit)))
-            (br_if $near
-              (v128.any_true
-                (v128.or
-                  (v128.or
-                    (i8x16.eq (v128.load (local.get $next)) (local.get $newlines))
-                    (i8x16.eq (v128.load offset=16 (local.get $next)) (local.get $newlines)))
-                  (v128.or
-                    (i8x16.eq (v128.load offset=32 (local.get $next)) (local.get $newlines))
-                    (i8x16.eq (v128.load offset=48 (local.get $next)) (local.get $newlines))))))
-            (local.set $next (i32.add (local.get $next) (i32.const 64)))
-            (br $far)))
-        (block $stop
-          (loop $look
-            (local.set $found
-              (i8x16.bitmask (i8x16.eq (v128.load (local.get $next)) (local.get $newlines))))
-            (if (local.get $found)
-              (then
-                (local.set $next (i32.add (local.get $next) (i32.ctz (local.get $found))))
-                (br $stop)))
-            (local.set $next (i32.add (local.get $next) (i32.const 16)))
-            (br_if $look (i32.lt_u (local.get $next) (local.get $limit)))))
-        (if (i32.gt_u (local.get $next) (local.get $limit))
-          (then (local.set $next (local.get $limit))))
-        (br_if $done
-          (i32.lt_u (i32.sub (local.get $next) (local.get $at)) (local.get $least)))
-
-        (if (i32.lt_u (local.get $next) (local.get $end))
-          (then (local.set $found (i32.eq (i32.load8_u (local.get $next)) (i32.const 10))))
-          (else (local.set $found (i32.const 0))))
-        (local.set $next (i32.add (local.get $next) (local.get $found)))
-        (i32.store (local.get $part)
-          (select (local.get $head) (i32.add (local.get $head) (i32.const 64)) (local.get $found)))
-        (i32.store offset=4 (local.get $part) (i32.const 45))
-        (i32.store offset=8 (local.get $part) (local.get $at))
-        (i32.store offset=12 (local.get $part) (i32.sub (local.get $next) (local.get $at)))
-        (local.set $part (i32.add (local.get $part) (i32.const 16)))
-        ;; The newline of a full record is the line's own.
-        (if (i32.eqz (local.get $found))
-          (then
-            (i32.store (local.get $part) (i32.add (local.get $head) (i32.const 128)))
-            (i32.store offset=4 (local.get $part) (i32.const 1))
-            (local.set $part (i32.add (local.get $part) (i32.const 8)))
-            (local.set $length (i32.add (local.get $length) (i32.const 1)))))
-        (local.set $length
-          (i32.add (local.get $length)
-            (i32.add (i32.const 45) (i32.sub (local.get $next) (local.get $at)))))
-        (local.set $count (i32.add (local.get $count) (i32.const 1)))
-        (local.set $at (local.get $next))
-        (br $more)))
-
-    (global.set $read (local.get $at))
-    (global.set $written (local.get $length))
-    (global.set $records (local.get $count))
-    (global.set $pieces
-      (i32.shr_u (i32.sub (local.get $part) (local.get $parts)) (i32.const 3)))))
+    (global.set $records (local.get $count))))

@@ -34,6 +34,8 @@ export class LogFile {
   #closed = false;
   /** The rest of a record whose beginning is in the file and could not be cut off. */
   #rest: Buffer = NOTHING;
+  /** Bytes of what is appended next that are in the file already. */
+  #ahead = 0;
   #syncs = 0;
   readonly #retired: number[] = [];
   readonly #onLateError: (error: Error) => void;
@@ -104,14 +106,29 @@ export class LogFile {
       return start;
     }
     if (!this.#finishRecord()) return start;
-    const gathered = start === 0 ? this.#writeGathered(records, end) : 0;
-    const from = start + gathered;
+    const from =
+      start + (this.#takeAhead() || (start === 0 ? this.#writeGathered(records, end) : 0));
     // What is still in pieces is only put together if there is a need.
     const reached = from === end ? end : this.#write(records.bytes, from, end);
     if (reached === end) return end;
     const { bytes } = records;
     const whole = endOfRecordsWithin(bytes, start, reached - start);
     return this.#cut(reached - whole) ? whole : this.#keepRest(bytes, reached);
+  }
+
+  /** Whether records may be written to {@link fd} by somebody else, who tells so by {@link noteAppended}. */
+  get takesRecords(): boolean {
+    return !this.#closed && this.#rest.length === 0;
+  }
+
+  /**
+   * Somebody else has appended whole records.
+   *
+   * @param torn bytes behind them of the records that are appended next
+   */
+  noteAppended(bytes: number, torn: number): void {
+    this.#size += bytes;
+    this.#ahead = torn;
   }
 
   /**
@@ -185,6 +202,13 @@ export class LogFile {
     const there = fs.statSync(this.path, { throwIfNoEntry: false, bigint: true });
     const ours = fs.fstatSync(this.#fd, { bigint: true });
     return there !== undefined && there.dev === ours.dev && there.ino === ours.ino;
+  }
+
+  #takeAhead(): number {
+    const bytes = this.#ahead;
+    this.#ahead = 0;
+    this.#size += bytes;
+    return bytes;
   }
 
   /** Returns how many bytes were written, which may be none: why not comes out with the next attempt. */

@@ -153,6 +153,26 @@ export abstract class RecordFileSink implements Sink {
     this.#tellFaults();
   }
 
+  relay(stream: StreamName, pipe: number, count: number, at: WallClock): number {
+    const framer = this.#framer;
+    const room = Math.min(this.#allowance, this.#rotation.room);
+    if (framer.relay === undefined || room <= 0 || !this.#isUntroubled()) return 0;
+    framer.begin(stream, at);
+    const relayed = framer.relay(pipe, count, this.#file.fd, room, this.#recordSize);
+    const { taken, written, records, rest } = relayed;
+    this.#file.noteAppended(written, relayed.torn);
+    if (records > 0) {
+      const bytes = taken - rest.length;
+      this.#allowance -= written;
+      this.#done += bytes;
+      countLogged(this.counters, stream, records, bytes);
+      if (stream === "stderr") this.#stderrOpen = relayed.endsInPiece;
+      this.#rotation.logged(at.seconds);
+    }
+    if (rest.length > 0) this.write(stream, rest, at);
+    return taken;
+  }
+
   isCut(stream: StreamName): boolean {
     return this.#framer.isCut(stream);
   }
@@ -206,6 +226,12 @@ export abstract class RecordFileSink implements Sink {
   }
 
   // ---- writing ----
+
+  /** Writing works, nothing waits and nothing is to be told. */
+  #isUntroubled(): boolean {
+    const { ongoing } = this.#writing;
+    return this.#file.takesRecords && !ongoing && !this.#losses.any && this.#waiting === undefined;
+  }
 
   /** Returns how many bytes are done with: all, or with the policy `block` what could be written. */
   #write(stream: StreamName, data: Uint8Array, at: WallClock): number {

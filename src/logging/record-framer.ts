@@ -21,6 +21,22 @@ export interface Gathered {
   readonly length: number;
 }
 
+/** What has become of output that was written to a file without being handed out. */
+export interface Relayed {
+  /** Bytes of output read from the pipe, {@link rest} among them. */
+  readonly taken: number;
+  /** Bytes written: whole records. */
+  readonly written: number;
+  /** How many records. */
+  readonly records: number;
+  /** Whether the last of them is a piece of a line. */
+  readonly endsInPiece: boolean;
+  /** What was read and is in none of them, for `fill()`: valid until the next call of a method. */
+  readonly rest: Uint8Array;
+  /** Bytes of the first records of the rest that are in the file nevertheless. */
+  readonly torn: number;
+}
+
 /**
  * Turns what was read from a stream into records, each of which ends in its only newline, so that
  * a file of them can be cut behind any newline.
@@ -50,6 +66,15 @@ export interface RecordFramer extends Records {
    * @returns the position in `data` of the first byte that was not taken.
    */
   fill(data: Uint8Array, from: number, recordSize: number): number;
+
+  /**
+   * Reads from a pipe and writes records to a file by itself, as long as they are long, there is room and nothing
+   * fails. Only for framers that can.
+   *
+   * @param pipe has at least `count` bytes, which may be more than are taken
+   * @param room bytes that may be written
+   */
+  relay?(pipe: number, count: number, file: number, room: number, recordSize: number): Relayed;
 
   /** Assembles what is held of a stream that has ended. Returns whether that was anything. */
   finish(stream: StreamName): boolean;

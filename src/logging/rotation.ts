@@ -88,6 +88,12 @@ export class Rotation {
     backups?.compress();
   }
 
+  /** Bytes that may be written to the file without that anything is to be done before. */
+  get room(): number {
+    if (!this.#file.replaceable) return Number.POSITIVE_INFINITY;
+    return Math.min(this.maxSize, this.#maxTotalSize - this.#backupSize) - this.#file.size;
+  }
+
   /** Deletes what has to go before so many more bytes may be written to the file. */
   makeRoom(bytes: number): void {
     const most = this.#maxTotalSize - this.#file.size - bytes;

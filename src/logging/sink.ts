@@ -99,6 +99,14 @@ export interface Sink {
    */
   write(stream: StreamName, data: Uint8Array, at: LogTime): void;
   /**
+   * Reads output from a pipe and logs it, as {@link write} would; for sinks that can do both at once. Nobody else gets
+   * to see it.
+   *
+   * @param count bytes, which are in the pipe
+   * @returns how many of them were read; 0: just now it has to be done by {@link write}
+   */
+  relay?(stream: StreamName, pipe: number, count: number, at: LogTime): number;
+  /**
    * A piece of output is going to be read: records where the log is, so that a successor of this
    * process knows whether it has been logged. For sinks that can tell.
    */

@@ -57,6 +57,7 @@ export class ContainerIo {
     this.#log = new OutputLog(around, journal, inherited, {
       onLogging: () => this.#attach?.acceptWaiting(),
       onLogged: (stream, data) => this.#attach?.broadcast(stream, data),
+      isWatched: () => this.#attach?.hasClients === true,
       onBehind: () => this.#pauseOutput(),
       onRelief: () => this.#readOn(),
     });

@@ -22,13 +22,13 @@ const NAMES = ["bytes", "records", "droppedBytes", "writeErrors", "clients"] as 
 /** How long they are: doubles, little-endian. */
 export const COUNTERS_SIZE: number = NAMES.length * 8;
 
-/** Writes them to their place. */
+/** Writes them to their place, in the order of their names: for each read, which a loop would be too slow for. */
 export function encodeCounters(journal: DataView, counters: SessionCounters): void {
-  let at = COUNTERS_AT;
-  for (const name of NAMES) {
-    journal.setFloat64(at, counters[name], true);
-    at += 8;
-  }
+  journal.setFloat64(COUNTERS_AT, counters.bytes, true);
+  journal.setFloat64(COUNTERS_AT + 8, counters.records, true);
+  journal.setFloat64(COUNTERS_AT + 16, counters.droppedBytes, true);
+  journal.setFloat64(COUNTERS_AT + 24, counters.writeErrors, true);
+  journal.setFloat64(COUNTERS_AT + 32, counters.clients, true);
 }
 
 /** Reads them; all are zero as long as nothing was written, and undefined is returned for what are none. */

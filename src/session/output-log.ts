@@ -27,6 +27,8 @@ export interface OutputLogEvents {
   onLogging(): void;
   /** It has been logged: what a client has seen is on record. `data` is only valid during the call. */
   onLogged(stream: StreamName, data: Uint8Array): void;
+  /** Whether anybody is to be told by {@link onLogged}. */
+  isWatched(): boolean;
   /** A log is slower than the container: nothing should be read for the time being. */
   onBehind(): void;
   /** All have caught up, or are not waited for any longer. */
@@ -130,12 +132,23 @@ export class OutputLog {
     this.#counters.begin();
     for (const sink of this.#sinks) sink.begin?.();
     let isFirst = true;
-    return this.#transit.read(fd, most, (data) => {
+    const meet = (): void => {
       if (isFirst) this.#meet();
       isFirst = false;
-      this.#onOutput(stream, data);
-      return this.#isLogged();
-    });
+    };
+    return this.#transit.read(
+      fd,
+      most,
+      (data) => {
+        meet();
+        this.#onOutput(stream, data);
+        return this.#isLogged();
+      },
+      (pipe, count) => {
+        meet();
+        return this.#relay(stream, pipe, count);
+      },
+    );
   }
 
   /** The container writes faster than we read. */
@@ -349,6 +362,17 @@ export class OutputLog {
       this.#startup.drop();
     }
     this.#log(stream, data);
+  }
+
+  /** Leaves it to the log to read, where nobody else needs what was read. Returns how many bytes it has logged. */
+  #relay(stream: StreamName, pipe: number, count: number): number {
+    const [sink, another] = this.#sinks;
+    const isOnlyOne = another === undefined && this.#rate === undefined;
+    const isHeldBack = stream === "stderr" && this.#startup !== undefined;
+    if (!isOnlyOne || isHeldBack || this.#events.isWatched()) return 0;
+    const bytes = sink?.relay?.(stream, pipe, count, this.#clock) ?? 0;
+    this.#counters.add(bytes);
+    return bytes;
   }
 
   #log(stream: StreamName, data: Uint8Array): void {

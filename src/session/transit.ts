@@ -33,6 +33,13 @@ type OnData = (data: Uint8Array) => void;
 /** Takes a piece of output, which is only valid during the call; false: it has to stay in the transit. */
 export type OnPiece = (data: Uint8Array) => boolean;
 
+/**
+ * Takes output out of a pipe by itself, up to so many bytes, and logs it.
+ *
+ * @returns how many it has taken; 0: it is to be handed out
+ */
+export type OnCopy = (pipe: number, count: number) => number;
+
 /** One session's. Owns the pipe. */
 export class Transit {
   readonly #readEnd: number;
@@ -90,13 +97,14 @@ export class Transit {
    * @param most bytes; it may be less if the pipe is not as large
    * @param onData takes the output in one or several pieces, each only valid during the call. What it answers to
    *   the last of them counts for all. False: it has not been logged yet, and is to stay
+   * @param onCopy is asked first, before each piece; what it takes has been logged
    * @returns the bytes read; 0 at the end; -1 when there is nothing just now, or while something stays
    * @throws a system error
    */
-  read(from: number, most: number, onData: OnPiece): number {
+  read(from: number, most: number, onData: OnPiece, onCopy?: OnCopy): number {
     if (this.#held > 0) return -1;
     const count = sys.splice(from, this.#writeEnd, Math.min(most, this.#size, copySize()));
-    if (count > 0) this.#pass(count, onData);
+    if (count > 0) this.#pass(count, onData, onCopy);
     return count;
   }
 
@@ -130,12 +138,12 @@ export class Transit {
     sys.close(this.#writeEnd);
   }
 
-  #pass(count: number, onData: OnPiece): void {
+  #pass(count: number, onData: OnPiece, onCopy: OnCopy | undefined): void {
     let logged = true;
     const take = (data: Uint8Array): void => {
       logged = onData(data);
     };
-    if (copyOut(this.#readEnd, count, take)) this.#settle(count, logged);
+    if (copyOut(this.#readEnd, count, take, onCopy)) this.#settle(count, logged);
     else this.#takeOut(count, take);
   }
 
@@ -190,12 +198,15 @@ function theSink(): number {
  *
  * @returns false if not all of them can be copied: then nothing has been handed out
  */
-function copyOut(pipe: number, count: number, onData: OnData): boolean {
+function copyOut(pipe: number, count: number, onData: OnData, onCopy?: OnCopy): boolean {
   const { readEnd, writeEnd } = theCopyPipe();
   let left = Math.max(0, sys.tee(pipe, writeEnd, count));
   try {
     if (left < count) return false;
     while (left > 0) {
+      const taken = onCopy?.(readEnd, left) ?? 0;
+      left -= taken;
+      if (taken > 0) continue;
       const data = fill(readEnd, left);
       left -= data.length;
       onData(data);

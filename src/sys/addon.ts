@@ -5,6 +5,7 @@ import type { ClockCalls } from "./clock.ts";
 import type { DescriptorCalls } from "./descriptors.ts";
 import type { ProcessCalls } from "./processes.ts";
 import type { ReadinessClass } from "./readiness.ts";
+import type { RecordCalls } from "./records.ts";
 import type { SocketCalls } from "./sockets.ts";
 import type { TerminalCalls } from "./terminal.ts";
 
@@ -14,6 +15,7 @@ type Addon = SocketCalls &
   TerminalCalls &
   ClockCalls &
   ProcessCalls &
+  RecordCalls &
   ReadinessClass;
 
 /**

@@ -11,5 +11,6 @@ export * from "./errors.ts";
 export * from "./processes.ts";
 export * from "./random-name.ts";
 export * from "./readiness.ts";
+export * from "./records.ts";
 export * from "./sockets.ts";
 export * from "./terminal.ts";
