@@ -1,7 +1,7 @@
 /**
  * The only door to the native addon: system calls that Node.js does not have. They are thin: no
  * policy, no state, descriptors are plain numbers that belong to the caller. "Would block" is a
- * value they return; every failure is an exception.
+ * value they return; every failure is an exception. The exception is `records.ts`, which says why.
  *
  * @module
  */

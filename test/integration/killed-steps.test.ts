@@ -112,6 +112,25 @@ describe(
       });
     });
 
+    it("while a line is logged that is longer than what is read at a time", async (t) => {
+      const scratch = makeScratch(t);
+      const line = Array.from({ length: 60_000 }, (_, index) => String(index + 1)).join(" ");
+      const behaviour = behaviours.runs("wait_for_go; seq -s ' ' 60000; exit 5");
+      await forEachCall(
+        async (call, number) => {
+          const waiting = await startWaiting(scratch, behaviour);
+          const { run } = waiting;
+          const killed = await endWithKill(waiting, call, number);
+          const output = readOutput(readFileSync(run.paths.log), "stdout").toString();
+          assert.equal(await run.exitStatus(), 5);
+          // Too long to be printed.
+          assert.ok(output === `${line}\n`, `killed at ${call} ${number}: ${output.length} bytes`);
+          return killed;
+        },
+        ["splice", "tee", "writev"],
+      );
+    });
+
     it("from the end of a runtime on that has failed", async (t) => {
       const scratch = makeScratch(t);
       await forEachCall(async (call, number) => {

@@ -38,7 +38,7 @@ const outputs = fc.array(
   { minLength: 1, maxLength: 6 },
 );
 
-const sizes = fc.option(fc.integer({ min: 1, max: 600_000 }), { nil: undefined });
+const sizes = fc.option(fc.integer({ min: 10_000, max: 600_000 }), { nil: undefined });
 const options = fc.record({
   recordSize: fc.constantFrom(100, 4096, 16_384, MAX_RECORD_SIZE),
   maxSize: sizes,
