@@ -73,6 +73,8 @@ export abstract class RecordFileSink implements Sink {
   readonly #onError: (fault: SinkFault) => void;
   /** Bytes of the present piece of output that are in the log, or dropped. */
   #done = 0;
+  /** In what was read last there were no long records: there may be some in what is read next. */
+  #isShort = false;
   /** Bytes that may still be written in the whole run. */
   #allowance: number;
   /** To be told when the shared buffer is free again. */
@@ -132,6 +134,7 @@ export abstract class RecordFileSink implements Sink {
   }
 
   begin(): void {
+    this.#isShort = false;
     this.#done = 0;
     this.#record(false);
   }
@@ -157,10 +160,13 @@ export abstract class RecordFileSink implements Sink {
     const framer = this.#framer;
     const room = Math.min(this.#allowance, this.#rotation.room);
     if (framer.relay === undefined || room <= 0 || !this.#isUntroubled()) return 0;
+    // It would go the usual way, only later.
+    if (this.#isShort) return 0;
     framer.begin(stream, at);
     const relayed = framer.relay(pipe, count, this.#file.fd, room, this.#recordSize);
     const { taken, written, records, rest } = relayed;
     this.#file.noteAppended(written, relayed.torn);
+    this.#isShort = records === 0;
     if (records > 0) {
       const bytes = taken - rest.length;
       this.#allowance -= written;

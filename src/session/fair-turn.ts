@@ -1,6 +1,4 @@
 /** How much of a busy stream is read before the next one has its turn. */
-import { READ_SIZE } from "./transit.ts";
-
 /** All streams together in one turn of the event loop, in bytes: some milliseconds' work. */
 const TURN_SIZE = 2 * 1024 * 1024;
 
@@ -19,16 +17,13 @@ export class FairTurn {
    * The bytes that the stream may read now. The more streams had something to read in the turn before, the
    * less each one gets, so that a single line somewhere does not wait long for its turn.
    */
-  readSize(): number {
+  turnSize(): number {
     // In one turn of the event loop each stream is told once that there is something: who is back begins the next
     // one. A callback of the loop's own for that would cost a busy session 2 % of its time.
     if (this.#last === turn) beginTurn();
     this.#last = turn;
     reads++;
-    return Math.max(
-      LEAST_SIZE,
-      Math.min(READ_SIZE, Math.floor(TURN_SIZE / Math.max(1, readsBefore))),
-    );
+    return Math.max(LEAST_SIZE, Math.floor(TURN_SIZE / Math.max(1, readsBefore)));
   }
 }
 

@@ -15,9 +15,9 @@ export class OutputStream extends Output {
   #small = true;
   readonly #turn = new FairTurn();
 
-  /** One read per turn: sessions that write much take turns with all others. */
+  /** Sessions that write much take turns with all others. */
   protected mostPerTurn(): number {
-    return this.#turn.readSize();
+    return this.#turn.turnSize();
   }
 
   protected mostToDrain(): number {

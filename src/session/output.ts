@@ -1,6 +1,7 @@
 /** Reading what the container writes. */
 import type { StreamName } from "../logging/sink.ts";
 import * as sys from "../sys/mod.ts";
+import { READ_SIZE } from "./transit.ts";
 
 export interface OutputEvents {
   /**
@@ -22,6 +23,7 @@ export abstract class Output {
   readonly fd: number;
   protected readonly events: OutputEvents;
   readonly #readiness: sys.Readiness;
+  #paused = true;
   #closed = false;
 
   /** `fd` becomes non-blocking; nothing is read before {@link start}. */
@@ -29,7 +31,7 @@ export abstract class Output {
     this.name = name;
     this.fd = fd;
     this.events = events;
-    this.#readiness = new sys.Readiness(fd, () => this.#read(this.mostPerTurn()));
+    this.#readiness = new sys.Readiness(fd, () => this.#readOn(this.mostPerTurn()));
   }
 
   get closed(): boolean {
@@ -38,11 +40,13 @@ export abstract class Output {
 
   /** Begins to read, or goes on after a {@link pause}. */
   start(): void {
+    this.#paused = false;
     if (!this.#closed) this.#readiness.watch(sys.READABLE);
   }
 
   /** Reads nothing until the next `start()`: the container waits when there is no more room. */
   pause(): void {
+    this.#paused = true;
     if (!this.#closed) this.#readiness.watch(0);
   }
 
@@ -70,6 +74,16 @@ export abstract class Output {
   protected abstract onRead(count: number): void;
   /** It cannot be read. Nothing happens any more once it is closed. */
   protected abstract onFailed(error: Error): void;
+
+  /** Goes on as long as there is as much as can be read at a time: to come back for it takes longer. */
+  #readOn(most: number): void {
+    for (let left = most; left > 0 && !this.#paused; ) {
+      const size = Math.min(left, READ_SIZE);
+      const count = this.#read(size);
+      if (count < size) return;
+      left -= count;
+    }
+  }
 
   #read(most: number): number {
     if (this.#closed) return 0;
