@@ -4,7 +4,7 @@
  *     npm run bench:fair [-- SECONDS]
  *
  * Prints what the slowest got of the mean, and how long the idle one's lines took until conmond had
- * read them.
+ * read them. Fifty containers want processors too: how long conmond waited for one is printed as well.
  */
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ import { median, table } from "./figures.ts";
 import { privateBytes } from "./processes.ts";
 
 const BUSY = 50;
-const LINES = 20;
+const LINES = 100;
 /** Where nothing is slowed down by a disk. */
 const TMPFS = "/dev/shm";
 /** A log is dropped when it has grown so large: tmpfs is memory. */
@@ -59,6 +59,16 @@ function written(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/io`, "latin1").match(/^wchar: (\d+)$/m)?.[1]);
 }
 
+/** Milliseconds for which a process was ready to run and did not, so far: proc_pid_schedstat(5). */
+function waited(pid: number): number {
+  const [, nanoseconds] = readFileSync(`/proc/${pid}/schedstat`, "latin1").split(" ");
+  return Number(nanoseconds) / 1e6;
+}
+
+function percent(part: number): string {
+  return `${(part * 100).toFixed(0)} %`;
+}
+
 const names = Array.from({ length: BUSY }, (_, index) => `busy${index}`);
 try {
   const gates = scratch.folder("gates");
@@ -76,6 +86,7 @@ try {
   for (const path of go) writeFileSync(path, "\n");
   await delay(500);
   const before = pids.map(written);
+  const waitedBefore = waited(pid);
   let memory = 0;
   const sent: number[] = [];
   for (let line = 0; line < LINES; line++) {
@@ -84,6 +95,7 @@ try {
     writeSync(stdout, `line ${line}\n`);
     memory = Math.max(memory, privateBytes([pid]));
   }
+  const wait = waited(pid) - waitedBefore;
   const shares = pids.map((busy, index) => written(busy) - (before[index] ?? 0));
   closeSync(stdout);
   for (const busy of pids) process.kill(busy, "SIGKILL");
@@ -101,7 +113,13 @@ try {
     ["fastest of the mean", (Math.max(...shares) / mean).toFixed(2), ""],
     ["all together, MB/s", total.toFixed(0), ""],
     ["idle one's lines, median ms", median(latencies).toFixed(1), "50"],
+    [
+      "idle one's lines, within 50 ms",
+      percent(latencies.filter((ms) => ms <= 50).length / LINES),
+      "",
+    ],
     ["idle one's lines, most ms", Math.max(...latencies).toFixed(1), "50"],
+    ["conmond waited for a processor", percent(wait / 1000 / seconds), ""],
     ["conmond's private memory, MB", (memory / 1e6).toFixed(1), "40"],
   ];
   console.log(`${BUSY} busy containers and an idle one, ${seconds} s:\n\n${table(rows)}`);

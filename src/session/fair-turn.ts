@@ -23,7 +23,8 @@ export class FairTurn {
     if (this.#last === turn) beginTurn();
     this.#last = turn;
     reads++;
-    return Math.max(LEAST_SIZE, Math.floor(TURN_SIZE / Math.max(1, readsBefore)));
+    // In the one before there may have been only a few.
+    return Math.max(LEAST_SIZE, Math.floor(TURN_SIZE / Math.max(reads, readsBefore)));
   }
 }
 
