@@ -4,6 +4,7 @@ import {
   DEFAULT_RECORD_SIZE,
   endOfRecord,
   endOfRecordsWithin,
+  INPUT_SIZE,
   MAX_RECORD_SIZE,
 } from "./cri-framing.ts";
 import { asError, describe, LogFile } from "./log-file.ts";
@@ -142,18 +143,14 @@ export abstract class RecordFileSink implements Sink {
   resume(stream: StreamName, data: Uint8Array, at: WallClock): boolean {
     const mark = this.#keeper?.inherited?.mark;
     const done = mark === undefined ? 0 : this.#doneBefore(mark, stream, data, at);
-    const missing = data.subarray(done);
     this.#done = done;
     this.#record(false);
-    if (missing.length > 0) this.write(stream, missing, at);
-    return missing.length > 0;
+    if (done < data.length) this.#writeFrom(done, stream, data, at);
+    return done < data.length;
   }
 
   write(stream: StreamName, data: Uint8Array, at: WallClock): void {
-    if (this.#waiting === undefined) this.#write(stream, data, at);
-    else this.#waiting.write(stream, data, at);
-    this.#countPending();
-    this.#tellFaults();
+    this.#writeFrom(0, stream, data, at);
   }
 
   relay(stream: StreamName, pipe: number, count: number, at: WallClock): number {
@@ -237,6 +234,16 @@ export abstract class RecordFileSink implements Sink {
   #isUntroubled(): boolean {
     const { ongoing } = this.#writing;
     return this.#file.takesRecords && !ongoing && !this.#losses.any && this.#waiting === undefined;
+  }
+
+  #writeFrom(start: number, stream: StreamName, data: Uint8Array, at: WallClock): void {
+    for (let from = start; from < data.length; from = endOfPart(from, data)) {
+      const part = partOf(data, from);
+      if (this.#waiting === undefined) this.#write(stream, part, at);
+      else this.#waiting.write(stream, part, at);
+    }
+    this.#countPending();
+    this.#tellFaults();
   }
 
   /** Returns how many bytes are done with: all, or with the policy `block` what could be written. */
@@ -457,19 +464,22 @@ export abstract class RecordFileSink implements Sink {
     if (mark.inode !== this.#file.inode) return mark.done;
     const more = this.#file.measure() - mark.size;
     if (more <= 0) return mark.done;
-    if (more === this.#framedLength(stream, data.subarray(mark.done), at)) return data.length;
+    if (more === this.#framedLength(mark.done, stream, data, at)) return data.length;
     // It was killed in the middle of writing: what is there is logged anew, as a whole.
     this.#file.cutTo(mark.size);
     return mark.done;
   }
 
-  /** How long the records of this are; whatever the time, they have the same length. */
-  #framedLength(stream: StreamName, data: Uint8Array, at: WallClock): number {
+  /** How long the records from `start` on are; whatever the time, they have the same length. */
+  #framedLength(start: number, stream: StreamName, data: Uint8Array, at: WallClock): number {
     let length = 0;
     this.#framer.begin(stream, at);
-    for (let from = 0; from < data.length; ) {
-      from = this.#framer.fill(data, from, this.#recordSize);
-      length += this.#framer.length;
+    for (let from = start; from < data.length; from = endOfPart(from, data)) {
+      const part = partOf(data, from);
+      for (let done = 0; done < part.length; ) {
+        done = this.#framer.fill(part, done, this.#recordSize);
+        length += this.#framer.length;
+      }
     }
     return length;
   }
@@ -518,4 +528,19 @@ export abstract class RecordFileSink implements Sink {
     if (this.#faults.length === 0) return;
     for (const fault of this.#faults.splice(0)) this.#onError(fault);
   }
+}
+
+/**
+ * Where the part ends in which `from` is. Whoever logs a piece of output divides it at the same places, whether it is
+ * handed out as a whole or in parts: a line that is divided takes more records, and by their length a successor
+ * finds out what is in the log.
+ */
+function endOfPart(from: number, data: Uint8Array): number {
+  return Math.min(from - (from % INPUT_SIZE) + INPUT_SIZE, data.length);
+}
+
+/** From `from` to the end of its part. */
+function partOf(data: Uint8Array, from: number): Uint8Array {
+  const end = endOfPart(from, data);
+  return from === 0 && end === data.length ? data : data.subarray(from, end);
 }

@@ -110,7 +110,7 @@ export class Transit {
 
   /**
    * Has what another process has left there logged; nothing happens if there is nothing. As {@link read}, but in
-   * one piece, as it was logged: only so it can be found out how much of it was.
+   * one piece: how much of it was logged can only be found out for all of it.
    */
   resume(onData: OnPiece): void {
     const count = sys.bytesReadable(this.#readEnd);
