@@ -18,8 +18,8 @@ import {
 type Neighbours = Pick<Surroundings, "connection" | "messages">;
 
 /**
- * Leaves what clients and the container's stdin have not taken with the shim. To be called when nothing will be given
- * to them any more. What cannot be left is lost, and told.
+ * Leaves the clients with the shim, and what they and the container's stdin have not taken. To be called when nothing
+ * will be given to them any more. What cannot be left is lost, and told.
  */
 export function depositUndelivered(
   { connection, messages }: Neighbours,
@@ -28,8 +28,10 @@ export function depositUndelivered(
   input: Uint8Array | undefined,
 ): void {
   const backlogs = new Map<number, PackedBacklog>();
+  // Also of those that have all: who came while the shim was behind is not there yet.
+  const slots = new Map(server.clientFds.map((client) => [client, clients.slotOf(client)]));
   for (const [client, backlog] of server.packBacklogs()) {
-    const slot = clients.slotOf(client);
+    const slot = slots.get(client);
     // There is no slot for it: its connection ends with this process.
     if (slot === undefined) dropPacked(backlog);
     else backlogs.set(slot, backlog);

@@ -266,9 +266,9 @@ describe("conmond --replace", { skip }, () => {
     assertSame(textOfClient(client), lines(1, 40_000), "the client", place);
   });
 
-  it("waits for a shim that takes nothing just now, which has what its clients have yet to get", async (t) => {
+  it("waits for a shim that takes nothing just now, and leaves it all clients and what they have yet to get", async (t) => {
     const script =
-      "until [ -e /state/go ]; do echo here; sleep 0.02; done; lines 1 20000; await end; exit 7";
+      "until [ -e /state/go ]; do echo here; sleep 0.02; done; lines 1 20000; await end; lines 20001 20100; exit 7";
     const place = await start(t, script);
     const { scratch, directory, state, run, client } = place;
     const shim = await run.monitorPid();
@@ -288,8 +288,12 @@ describe("conmond --replace", { skip }, () => {
     for (let round = 0; round < 8; round++) for (const one of await connect(25)) one.close();
     const others = await connect(3);
     for (const other of others) other.pause();
+    // It has yet to get nothing.
+    const [prompt] = await connect(1);
+    assert.ok(prompt !== undefined);
     writeFileSync(join(state, "go"), "");
     await haveBeenLogged(place, 20_000);
+    await prompt.until((text) => text.endsWith(lines(20_000, 20_000)));
     const before = latest(place);
     await startNext(place);
     await before.logged("Handing the session on");
@@ -298,12 +302,12 @@ describe("conmond --replace", { skip }, () => {
     assert.ok(!before.log().includes("not done"), before.log());
     writeFileSync(join(state, "end"), "");
     for (const one of [client, ...others]) one.resume();
-    await Promise.all([client, ...others].map((one) => one.ended()));
+    await Promise.all([client, prompt, ...others].map((one) => one.ended()));
     await ended(place);
     const whole = logged(place);
-    assert.ok(whole.endsWith(lines(1, 20_000)));
+    assert.ok(whole.endsWith(lines(1, 20_100)));
     assertSame(textOfClient(client), whole, "the first client", place);
-    for (const other of others) assertEnd(other, 2_000_000, whole, place);
+    for (const other of [prompt, ...others]) assertEnd(other, 2_000_000, whole, place);
   });
 
   for (const options of [["--stdin"], ["--stdin", "--terminal"]]) {
