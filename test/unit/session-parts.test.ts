@@ -83,6 +83,39 @@ describe("OutputStream", () => {
     output.close();
     sys.close(writeEnd);
   });
+
+  it("reads twice in a turn when it is alone, and no more once it has been paused", async () => {
+    const [readEnd, writeEnd] = nonBlockingPipe();
+    // It is never taken: so there is always something to read.
+    sys.write(writeEnd, Buffer.alloc(1), 0, 1);
+    const turns: number[] = [];
+    let reads = 0;
+    await new Promise<void>((resolve) => {
+      const output = new OutputStream("stdout", readEnd, {
+        read: (_, _fd, most) => {
+          // What is behind the callback of the event loop is the next turn.
+          if (reads === 0) {
+            queueMicrotask(() => {
+              turns.push(reads);
+              reads = 0;
+              if (turns.length < 5) return;
+              output.close();
+              resolve();
+            });
+          }
+          reads++;
+          if (turns.length === 4) output.pause();
+          return most;
+        },
+        onBusy: () => {},
+        onEnd: () => assert.fail("it has not ended"),
+      });
+      output.start();
+    });
+    // In the first ones there may be others from before.
+    assert.deepEqual(turns.slice(3), [2, 1]);
+    sys.close(writeEnd);
+  });
 });
 
 describe("StandardInput", () => {
