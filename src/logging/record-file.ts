@@ -140,13 +140,14 @@ export abstract class RecordFileSink implements Sink {
     this.#record(false);
   }
 
-  resume(stream: StreamName, data: Uint8Array, at: WallClock): boolean {
+  resume(stream: StreamName, data: Uint8Array, at: WallClock): number {
     const mark = this.#keeper?.inherited?.mark;
-    const done = mark === undefined ? 0 : this.#doneBefore(mark, stream, data, at);
-    this.#done = done;
+    const before = mark && this.#takeStock(mark, stream, data, at);
+    const { logged, kept } = before ?? { logged: 0, kept: 0 };
+    this.#done = kept;
     this.#record(false);
-    if (done < data.length) this.#writeFrom(done, stream, data, at);
-    return done < data.length;
+    if (kept < data.length) this.#writeFrom(kept, stream, data, at);
+    return logged === data.length ? logged : startOfPart(logged);
   }
 
   write(stream: StreamName, data: Uint8Array, at: WallClock): void {
@@ -458,28 +459,56 @@ export abstract class RecordFileSink implements Sink {
     }
   }
 
-  /** How many bytes of a piece of output the process before had logged. */
-  #doneBefore(mark: LogMark, stream: StreamName, data: Uint8Array, at: WallClock): number {
+  /**
+   * How many bytes of a piece of output the process before had logged, of the last part all or nothing, and how many of
+   * them are still there.
+   */
+  #takeStock(
+    mark: LogMark,
+    stream: StreamName,
+    data: Uint8Array,
+    at: WallClock,
+  ): { logged: number; kept: number } {
+    const none = { logged: mark.done, kept: mark.done };
     // A fresh file was begun after the mark: nothing of what follows it is there yet.
-    if (mark.inode !== this.#file.inode) return mark.done;
+    if (mark.inode !== this.#file.inode) return none;
     const more = this.#file.measure() - mark.size;
-    if (more <= 0) return mark.done;
-    if (more === this.#framedLength(mark.done, stream, data, at)) return data.length;
+    if (more <= 0) return none;
+    const { end, length } = this.#framedWithin(more, mark.done, stream, data, at);
+    if (end === data.length && length === more) return { logged: end, kept: end };
     // It was killed in the middle of writing: what is there is logged anew, as a whole.
     this.#file.cutTo(mark.size);
-    return mark.done;
+    return { logged: end, kept: mark.done };
   }
 
-  /** How long the records from `start` on are; whatever the time, they have the same length. */
-  #framedLength(start: number, stream: StreamName, data: Uint8Array, at: WallClock): number {
+  /**
+   * How much of what is from `start` on makes records of at most so many bytes, part by part; whatever the time, they
+   * have the same length.
+   */
+  #framedWithin(
+    most: number,
+    start: number,
+    stream: StreamName,
+    data: Uint8Array,
+    at: WallClock,
+  ): { end: number; length: number } {
     let length = 0;
+    let end = start;
     this.#framer.begin(stream, at);
-    for (let from = start; from < data.length; from = endOfPart(from, data)) {
-      const part = partOf(data, from);
-      for (let done = 0; done < part.length; ) {
-        done = this.#framer.fill(part, done, this.#recordSize);
-        length += this.#framer.length;
-      }
+    while (end < data.length) {
+      const longer = length + this.#framedLength(partOf(data, end));
+      if (longer > most) break;
+      length = longer;
+      end = endOfPart(end, data);
+    }
+    return { end, length };
+  }
+
+  #framedLength(part: Uint8Array): number {
+    let length = 0;
+    for (let from = 0; from < part.length; ) {
+      from = this.#framer.fill(part, from, this.#recordSize);
+      length += this.#framer.length;
     }
     return length;
   }
@@ -531,12 +560,16 @@ export abstract class RecordFileSink implements Sink {
 }
 
 /**
- * Where the part ends in which `from` is. Whoever logs a piece of output divides it at the same places, whether it is
+ * Where the part begins in which `at` is. Whoever logs a piece of output divides it at the same places, whether it is
  * handed out as a whole or in parts: a line that is divided takes more records, and by their length a successor
  * finds out what is in the log.
  */
-function endOfPart(from: number, data: Uint8Array): number {
-  return Math.min(from - (from % INPUT_SIZE) + INPUT_SIZE, data.length);
+function startOfPart(at: number): number {
+  return at - (at % INPUT_SIZE);
+}
+
+function endOfPart(at: number, data: Uint8Array): number {
+  return Math.min(startOfPart(at) + INPUT_SIZE, data.length);
 }
 
 /** From `from` to the end of its part. */

@@ -118,9 +118,10 @@ export interface Sink {
    * As long as such a sink is {@link behind}, the piece has not been logged as a whole: it should be kept where a
    * successor finds it.
    *
-   * @returns whether anything was missing
+   * @returns how much of it was in the log already, in bytes, as far as that is known: of what was handed out in
+   *   parts (see `INPUT_SIZE`) whole ones
    */
-  resume?(stream: StreamName, data: Uint8Array, at: LogTime): boolean;
+  resume?(stream: StreamName, data: Uint8Array, at: LogTime): number;
   /** For sinks that divide no character: whether the beginning of one is held, until its rest comes. */
   isCut?(stream: StreamName): boolean;
   /**

@@ -315,15 +315,17 @@ export class OutputLog {
       return;
     }
     this.#events.onLogging();
-    const missing = this.#sinks.map((sink) => this.#resumeSink(sink, stream, data));
-    // What is in every log has most likely been sent to the clients as well.
-    if (missing.length === 0 || missing.includes(true)) this.#events.onLogged(stream, data);
+    const logged = this.#sinks.map((sink) => this.#resumeSink(sink, stream, data));
+    const inAll = logged.length === 0 ? 0 : Math.min(...logged);
+    // What is in every log has most likely been sent to the clients as well; the text of the start as a whole.
+    const sent = this.#journal.piece === "startup" && inAll < data.length ? 0 : inAll;
+    if (sent < data.length) this.#events.onLogged(stream, data.subarray(sent));
   }
 
-  #resumeSink(sink: Sink, stream: StreamName, data: Uint8Array): boolean {
+  #resumeSink(sink: Sink, stream: StreamName, data: Uint8Array): number {
     if (sink.resume !== undefined) return sink.resume(stream, data, this.#now());
     sink.write(stream, data, this.#now());
-    return true;
+    return 0;
   }
 
   #logHeld(startup: StartupText): void {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
+import { AttachClient } from "../support/attach-client.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { type ConmonRun, startConmon } from "../support/conmon.ts";
 import { startConmond } from "../support/conmond.ts";
@@ -128,6 +129,25 @@ describe(
           return killed;
         },
         ["splice", "tee", "writev"],
+      );
+    });
+
+    it("while much is logged and sent to a client, which gets nothing twice", async (t) => {
+      const scratch = makeScratch(t);
+      const length = 3_000_000;
+      const behaviour = behaviours.runs(`wait_for_go; head -c ${length} /dev/zero | tr '\\0' x`);
+      await forEachCall(
+        async (call, number) => {
+          const waiting = await startWaiting(scratch, behaviour);
+          const client = new AttachClient(scratch, join(waiting.directory, "attach"));
+          const killed = await endWithKill(waiting, call, number);
+          await client.ended();
+          const output = readOutput(readFileSync(waiting.run.paths.log), "stdout");
+          assert.equal(output.length, length, `log, killed at ${call} ${number}`);
+          assert.equal(client.output().length, length, `client, killed at ${call} ${number}`);
+          return killed;
+        },
+        ["writev"],
       );
     });
 

@@ -1,6 +1,6 @@
 /** A log file is taken over from a process that was killed while it logged a piece of output. */
 import assert from "node:assert/strict";
-import { openSync, readFileSync, truncateSync } from "node:fs";
+import { openSync, readFileSync, statSync, truncateSync } from "node:fs";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { INPUT_SIZE, PAYLOAD_OFFSET } from "../../src/logging/cri-framing.ts";
@@ -27,22 +27,13 @@ class Keeper implements LogKeeper {
   }
 }
 
-/** As the session does: a read is handed out in parts. */
-function logInParts(sink: K8sFileSink, data: Buffer): void {
-  sink.begin();
-  for (let at = 0; at < data.length; at += INPUT_SIZE) {
-    sink.write("stdout", data.subarray(at, at + INPUT_SIZE), AT);
-  }
-}
-
 interface Succession {
-  /** What the successor says. */
-  readonly missing: boolean;
+  /** What the successor says: bytes of the piece that were in the log. */
+  readonly logged: number;
+  /** The same, from the file's size after each part. */
+  readonly expected: number;
   /** What is in the log in the end. */
   readonly output: Buffer;
-  /** Bytes that the piece takes in the file, and how many of them were there. */
-  readonly length: number;
-  readonly killed: number;
 }
 
 /**
@@ -57,26 +48,32 @@ function succeed(
   const first = new Keeper();
   const sink = new K8sFileSink({ path, recordSize, keeper: first });
   const before = Buffer.from("before\n");
-  logInParts(sink, before);
-  logInParts(sink, piece);
+  sink.write("stdout", before, AT);
+  sink.begin();
   const { mark } = first;
   assert.ok(mark !== undefined);
+  const lengths: number[] = [];
+  // As the session does: what is read at a time is handed out in parts.
+  for (let at = 0; at < piece.length; at += INPUT_SIZE) {
+    sink.write("stdout", piece.subarray(at, at + INPUT_SIZE), AT);
+    lengths.push(statSync(path).size - mark.size);
+  }
   sink.close();
-  const length = readFileSync(path).length - mark.size;
-  const killed = killedAt(length);
+  const killed = killedAt(lengths.at(-1) ?? 0);
   truncateSync(path, mark.size + killed);
   const second = new Keeper({ fd: openSync(path, "a"), mark });
   const successor = new K8sFileSink({ path, recordSize, keeper: second });
-  const missing = successor.resume("stdout", piece, AT);
+  const logged = successor.resume("stdout", piece, AT);
   successor.close();
-  const output = readOutput(readFileSync(path), "stdout");
-  return { missing, output: output.subarray(before.length), length, killed };
+  const parts = lengths.filter((length) => length <= killed).length;
+  const output = readOutput(readFileSync(path), "stdout").subarray(before.length);
+  return { logged, expected: Math.min(parts * INPUT_SIZE, piece.length), output };
 }
 
 const x = (length: number): string => "x".repeat(length);
 
 describe("a log file whose process was killed", () => {
-  it("is found to be whole, or is completed, wherever that was", (t) => {
+  it("is completed, wherever that was, and what was in it is known", (t) => {
     const scratch = makeScratch(t);
     let run = 0;
     fc.assert(
@@ -87,25 +84,24 @@ describe("a log file whose process was killed", () => {
         (lengths, recordSize, missing) => {
           const piece = Buffer.from(lengths.map(x).join("\n"));
           const path = scratch.path(`${run++}.log`);
-          const result = succeed(path, piece, recordSize, (length) =>
-            Math.max(0, length - missing),
-          );
-          assert.ok(result.output.equals(piece));
-          assert.equal(result.missing, result.killed < result.length);
+          const killedAt = (length: number): number => Math.max(0, length - missing);
+          const { logged, expected, output } = succeed(path, piece, recordSize, killedAt);
+          assert.ok(output.equals(piece));
+          assert.equal(logged, expected);
         },
       ),
       { numRuns: 60 },
     );
   });
 
-  it("is completed also where it is as long as if it had been logged in larger pieces", (t) => {
-    // A line that goes on in the second piece takes a record more than it would in one.
+  it("is completed also where it is as long as if it had been logged in larger parts", (t) => {
+    // A line that goes on in the second part takes a record more than it would in one.
     const line = `${x(8191)}\n${x(INPUT_SIZE - 1)}\n`;
     const piece = Buffer.from(`${line}${x(2 * INPUT_SIZE - line.length - 1)}\n\n`);
     const path = makeScratch(t).path("0.log");
     const lastRecord = PAYLOAD_OFFSET + "\n".length;
-    const { output, missing } = succeed(path, piece, 16_384, (length) => length - lastRecord);
-    assert.ok(missing);
+    const { logged, output } = succeed(path, piece, 16_384, (length) => length - lastRecord);
+    assert.equal(logged, 2 * INPUT_SIZE);
     assert.ok(output.equals(piece));
   });
 });
