@@ -36,9 +36,14 @@ export class OutputCounters {
     else this.#journal.writeCounters(counters);
   }
 
-  /** Clients have come or gone, or there is no more output. */
-  write(clients: number): void {
-    this.#now.clients = clients;
+  /** Clients have come or gone: so many there are now. */
+  noteClients(count: number): void {
+    this.#now.clients = count;
+    this.write();
+  }
+
+  /** Nothing more is read here: whoever comes next is to know all. */
+  write(): void {
     this.#journal.writeCounters(this.#update());
   }
 

@@ -208,7 +208,7 @@ export class OutputLog {
 
   /** Has so many clients counted. */
   noteClients(count: number): void {
-    this.#counters.write(count);
+    this.#counters.noteClients(count);
   }
 
   /** Gives a log that is waited for its last chance. When this resolves, nothing is held any more. */
@@ -263,6 +263,8 @@ export class OutputLog {
     this.#logged?.close();
     this.#transit?.close();
     this.#rate?.finish();
+    // Before the logs give up what they have not written: it stays with the shim.
+    this.#counters.write();
     for (const sink of this.#sinks) sink.close();
   }
 

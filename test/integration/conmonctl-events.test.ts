@@ -4,6 +4,7 @@ import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import type { ContainerStats } from "../../src/containers/mod.ts";
+import { startConmond } from "../support/conmond.ts";
 import { Conmonctl } from "../support/conmonctl.ts";
 import { inBothModes } from "../support/modes.ts";
 import { privateConmond } from "../support/private-conmond.ts";
@@ -143,6 +144,18 @@ describe("conmonctl stats", { skip }, () => {
     // One read behind: three lines, and of those only "one" had been counted by the first conmond.
     const { output } = await statsOf(ctl, "talker");
     assert.deepEqual([output?.bytes, output?.records], [9, 2]);
+  });
+
+  it("counts all that was read when conmond hands its sessions on", async (t) => {
+    const scratch = makeScratch(t);
+    const conmond = await startConmond(scratch);
+    const ctl = new Conmonctl(scratch, { conmond: conmond.socket });
+    await ctl.succeed("run", "-d", "--name", "terse", "--", "sh", "-c", "echo one; sleep 100");
+    const { logs } = await ctl.inspect("terse");
+    await textOf(logs[0]?.replace("k8s-file:", "") ?? "", (text) => text.includes("one"));
+    await conmond.stop("SIGTERM");
+    const { output } = await statsOf(ctl, "terse");
+    assert.deepEqual([output?.bytes, output?.records], [4, 1]);
   });
 
   it("counts what is missing in a log", async (t) => {
