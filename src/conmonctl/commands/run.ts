@@ -10,7 +10,7 @@ import {
   parseSize,
 } from "../arguments.ts";
 import { detachKeysOption } from "../detach-keys.ts";
-import { EXIT, Failure } from "../failure.ts";
+import { EXIT, Failure, warn } from "../failure.ts";
 import { windowSize } from "../foreground.ts";
 import { printJson } from "../output.ts";
 import { interruptible, stayAttached } from "../stay-attached.ts";
@@ -172,8 +172,4 @@ async function runContainer(words: ReturnType<typeof split>, flags: RunFlags): P
   if (flags.json) printJson({ id, name, pid });
   else process.stdout.write(`${id}\n`);
   return EXIT.ok;
-}
-
-function warn(text: string): void {
-  process.stderr.write(`conmonctl: warning: ${text}\n`);
 }
