@@ -38,6 +38,10 @@ export function registerSetup(program: Command): void {
     .option("--runtime <NAME>", "with --test: the OCI runtime (default: Podman's)")
     .addHelpText(
       "after",
+      "\nPodman that runs as root hides XDG_RUNTIME_DIR from its monitors: without --conmond they look for a shared conmond\nat /run/conmond/conmond.sock only.",
+    )
+    .addHelpText(
+      "after",
       examples([
         ["conmonctl setup podman", "shows what would be written, and what Podman uses now"],
         ["conmonctl setup podman --apply --test", "writes it, and runs a container"],
