@@ -5,6 +5,7 @@ import { type SetupOutcome, setUp } from "../../setup/apply.ts";
 import { type CrioChoices, crioEngine } from "../../setup/crio.ts";
 import type { Engine, EngineCheck } from "../../setup/engine.ts";
 import { podmanEngine } from "../../setup/podman.ts";
+import { EXIT, Failure } from "../failure.ts";
 import { printJson } from "../output.ts";
 import { type Paint, paintFor } from "../paint.ts";
 
@@ -52,7 +53,12 @@ export function registerSetup(program: Command): void {
         ["conmonctl setup podman --remove", "takes it away again"],
       ]),
     )
-    .action((options: Options) => carryOut(podmanEngine(options, ownInstallation()), options));
+    .action((options: Options) => {
+      if (options.runtime !== undefined && !options.test) {
+        throw new Failure("setup podman: --runtime is for --test", { status: EXIT.usage });
+      }
+      return carryOut(podmanEngine(options, ownInstallation()), options);
+    });
 
   common(setup.command("crio"))
     .summary("have CRI-O use this conmon")
