@@ -17,7 +17,9 @@ os.execv(sys.argv[2], ["sh", *words])
 `;
 
 async function pretend(scratch: Scratch, root: string, program: string): Promise<string> {
-  const child = spawn("python3", ["-c", PRETEND, root, program], { stdio: ["pipe", "pipe", "inherit"] });
+  const child = spawn("python3", ["-c", PRETEND, root, program], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
   const end = once(child, "close");
   scratch.atEnd(async () => {
     child.stdin.end();
