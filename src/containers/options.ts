@@ -73,9 +73,9 @@ export interface RunOptions extends ProcessOptions, BeginOptions {
   /** As 1.5. Default: no limit. */
   readonly cpus?: number;
   readonly mounts?: readonly MountOption[];
-  /** Default: the beginning of the ID. */
+  /** Default: as the bundle has it; without one the beginning of the ID. */
   readonly hostname?: string;
-  /** Default: `none`, a network of its own with nothing in it. */
+  /** Default: as the bundle has it; without one `none`, a network of its own with nothing in it. */
   readonly network?: "none" | "host";
   /** conmon's `--log-path`s. Default: one, `k8s-file`. */
   readonly logDrivers?: readonly string[];
