@@ -1,5 +1,11 @@
 /** A completion script for bash 4 and later; it does not need the package bash-completion. */
-import { allCommands, type CompletedCommand, type Word } from "./model.ts";
+import {
+  allCommands,
+  type CompletedCommand,
+  skippedByDashes,
+  takesCommandLine,
+  type Word,
+} from "./model.ts";
 import { quote } from "./quote.ts";
 
 /**
@@ -67,20 +73,41 @@ ${f}_argument() {
 ${commands.flatMap(argumentRows).join("")}  esac
 }
 
+# How many arguments -- passes over, for commands after whose arguments a command line comes; else nothing.
+${f}_skipped() {
+  case $1 in
+${commands
+  .filter(takesCommandLine)
+  .map((c) => `    ${quote(key(c))}) echo ${skippedByDashes(c)} ;;\n`)
+  .join("")}  esac
+}
+
+# The containers that a word may become. Their names are others' texts: they are neither expanded nor split.
+${f}_containers() {
+  local name quoted
+  while IFS= read -r name; do
+    printf -v quoted %q "$name"
+    if [[ $name == "$1"* || $quoted == "$1"* ]]; then COMPREPLY+=("$quoted"); fi
+  done < <("\${COMP_WORDS[0]/#~//$HOME/}" internal complete containers --plain 2>/dev/null)
+}
+
 # Completes a word that is of a kind; choices follow.
 ${f}_reply() {
-  local IFS=$'\\n' word=$1 kind=$2 ask=(internal complete containers --plain)
+  local IFS=$'\\n' word=$1 kind=$2
   case $kind in
-    container) COMPREPLY=($(compgen -W "$("\${COMP_WORDS[0]}" "\${ask[@]}" 2>/dev/null)" -- "$word")) ;;
-    directory) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$word")) ;;
-    file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$word")) ;;
-    command) COMPREPLY=($(compgen -c -- "$word")) ;;
-    choice) COMPREPLY=($(compgen -W "\${*:3}" -- "$word")) ;;
+    container) ${f}_containers "$word" ;;
+    directory) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+    file)
+      compopt -o filenames 2>/dev/null
+      mapfile -t COMPREPLY < <(compgen -W "\${*:3}" -- "$word"; compgen -f -- "$word")
+      ;;
+    command) mapfile -t COMPREPLY < <(compgen -c -- "$word") ;;
+    choice) mapfile -t COMPREPLY < <(compgen -W "\${*:3}" -- "$word") ;;
   esac
 }
 
 ${f}() {
-  local word path='' canonical count=0 option='' only='' i kind
+  local word path='' canonical count=0 option='' only='' dashes='' skipped i
   local -a words=()
   COMPREPLY=()
   for ((i = 1; i <= COMP_CWORD; i++)); do
@@ -97,15 +124,21 @@ ${f}() {
   for word in "\${words[@]}"; do
     if [[ -n $option ]]; then
       option=''
+    elif [[ $word == -- && -z $dashes ]]; then
+      dashes=1 only=1 skipped=$(${f}_skipped "$path")
+      ((count < skipped)) && count=$skipped
     elif [[ -n $only ]]; then
       ((++count))
-    elif [[ $word == -- ]]; then
-      only=1
     elif [[ $word == -* ]]; then
       [[ -n $(${f}_value "$path" "$word") ]] && option=$word
     else
       canonical=$(${f}_canonical "$path/$word")
-      if ((count == 0)) && [[ -n $canonical ]]; then path=$canonical; else ((++count)); fi
+      if ((count == 0)) && [[ -n $canonical ]]; then
+        path=$canonical
+      else
+        ((++count))
+        [[ -n $(${f}_skipped "$path") ]] && only=1
+      fi
     fi
   done
   local IFS=$'\\n'
@@ -146,19 +179,16 @@ function valueRow(command: CompletedCommand, spellings: readonly string[], value
   return `    ${patterns.join(" | ")}) printf '%s\\n' ${wordsOf(value)} ;;\n`;
 }
 
-/** The last argument of a variadic command stands for all that follow. */
+/** The last argument of a variadic command stands for all that follow; what follows a program may be files. */
 function argumentRows(command: CompletedCommand): string[] {
-  return command.arguments.map((argument, index) => {
-    const exact = quote(`${key(command)} ${index}`);
-    const pattern = argument.variadic
-      ? [exact, ...argumentsAfter(command, index)].join(" | ")
-      : exact;
-    return `    ${pattern}) printf '%s\\n' ${wordsOf(argument)} ;;\n`;
+  return command.arguments.flatMap((argument, index) => {
+    const row = (pattern: string, words: string): string =>
+      `    ${pattern}) printf '%s\\n' ${words} ;;\n`;
+    const rows = [row(quote(`${key(command)} ${index}`), wordsOf(argument))];
+    const others = argument.kind === "command" ? quote("file") : wordsOf(argument);
+    if (argument.variadic) rows.push(row(`${quote(`${key(command)} `)}*`, others));
+    return rows;
   });
-}
-
-function argumentsAfter(command: CompletedCommand, index: number): string[] {
-  return index === command.arguments.length - 1 ? [`${quote(`${key(command)} `)}*`] : [];
 }
 
 function wordsOf({ kind, choices }: Word): string {

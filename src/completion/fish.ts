@@ -1,5 +1,12 @@
 /** A completion script for fish. */
-import { allCommands, type CompletedCommand, type CompletedOption, type Word } from "./model.ts";
+import {
+  allCommands,
+  type CompletedCommand,
+  type CompletedOption,
+  skippedByDashes,
+  takesCommandLine,
+  type Word,
+} from "./model.ts";
 import { quoteForFish as quote } from "./quote.ts";
 
 /** A function tells which command the words before the cursor are about; each line is for one command. */
@@ -10,19 +17,24 @@ export function fishScript(program: CompletedCommand): string {
   return `# Completion of ${name} for fish. To have it now: ${name} completion fish | source
 # For good: ${name} completion fish > ~/.config/fish/completions/${name}.fish
 
-# The command that the words before the cursor are about, as /daemon/status, and how many arguments it has got.
+# The command that the words before the cursor are about, as /daemon/status, how many arguments it has got, and whether
+# there are no options any more.
 function ${f}_place
     set -l path ''
     set -l count 0
     set -l skip ''
     set -l only ''
+    set -l dashes ''
     for word in (commandline -opc)[2..-1]
         if test -n "$skip"
             set skip ''
+        else if test "$word" = --; and test -z "$dashes"
+            set dashes 1
+            set only 1
+            set -l skipped (${f}_skipped "$path")
+            test -n "$skipped"; and test $skipped -gt $count; and set count $skipped
         else if test -n "$only"
             set count (math $count + 1)
-        else if test "$word" = --
-            set only 1
         else if string match -q -- '-*' "$word"
             contains -- "$path $word" $${f}_with_value; and set skip 1
         else
@@ -32,11 +44,23 @@ function ${f}_place
                 set path $next
             else
                 set count (math $count + 1)
+                set -l skipped (${f}_skipped "$path")
+                test -n "$skipped"; and set only 1
             end
         end
     end
     echo "$path"
     echo $count
+    echo "$only"
+end
+
+# How many arguments -- passes over, for commands after whose arguments a command line comes; else nothing.
+function ${f}_skipped
+    switch $argv[1]
+${commands
+  .filter(takesCommandLine)
+  .map((c) => `        case ${quote(key(c))}\n            echo ${skippedByDashes(c)}\n`)
+  .join("")}    end
 end
 
 function ${f}_canonical
@@ -53,7 +77,8 @@ ${commands
 end
 
 function ${f}_at
-    test (${f}_place)[1] = "$argv[1]"
+    set -l place (${f}_place)
+    test "$place[1]" = "$argv[1]"; and test -z "$place[3]"
 end
 
 # The argument of a number, or any from that on.
@@ -63,7 +88,7 @@ function ${f}_argument
 end
 
 function ${f}_containers
-    set -l program (commandline -opc)[1]
+    set -l program (commandline -opc | string replace -r '^~/' "$HOME/")[1]
     $program internal complete containers --tabs 2>/dev/null
 end
 
@@ -97,10 +122,15 @@ function linesOf(program: CompletedCommand, command: CompletedCommand, f: string
     ),
   );
   const options = command.options.map((option) => `${start} ${here} ${optionFlags(option, f)}`);
-  const args = command.arguments.map((argument, index) => {
-    const isLast = argument.variadic && index === command.arguments.length - 1;
-    const test = `${f}_argument ${quote(key(command))} ${index} ${isLast ? "-ge" : "-eq"}`;
-    return `${start} ${quote(test)} ${valueFlags(argument, f)}`;
+  const args = command.arguments.flatMap((argument, index) => {
+    const line = (comparison: string, flags: string): string =>
+      `${start} ${quote(`${f}_argument ${quote(key(command))} ${index} ${comparison}`)} ${flags}`;
+    const flags = valueFlags(argument, f);
+    if (!argument.variadic) return [line("-eq", flags)];
+    // What follows a program may be files.
+    return argument.kind === "command"
+      ? [line("-eq", flags), line("-gt", "-F")]
+      : [line("-ge", flags)];
   });
   return [...commands, ...options, ...args];
 }
@@ -117,7 +147,7 @@ function valueFlags({ kind, choices }: Word, f: string): string {
   const flags = {
     choice: `-f -a ${quote(choices.join(" "))}`,
     container: `-f -a ${quote(`(${f}_containers)`)}`,
-    file: "-F",
+    file: choices.length === 0 ? "-F" : `-F -a ${quote(choices.join(" "))}`,
     directory: `-f -a ${quote("(__fish_complete_directories (commandline -ct))")}`,
     command: `-F -a ${quote("(__fish_complete_command)")}`,
     none: "-f",

@@ -6,7 +6,7 @@ import type { Argument, Command, Option } from "commander";
  * - `choice`: one of `choices`
  * - `container`: a name or an ID, which are asked for when they are needed
  * - `file`, `directory`: a path
- * - `command`: a program
+ * - `command`: a program; where it is variadic, its arguments follow
  * - `none`: nobody knows
  */
 export type WordKind = "choice" | "container" | "file" | "directory" | "command" | "none";
@@ -16,6 +16,7 @@ export interface Word {
   readonly kind: WordKind;
   /** As the help calls it, without brackets. */
   readonly name: string;
+  /** Of a `choice`, and of a `file` that can be one of these as well. */
   readonly choices: readonly string[];
 }
 
@@ -30,6 +31,7 @@ export interface CompletedOption {
 }
 
 export interface CompletedArgument extends Word {
+  readonly required: boolean;
   readonly variadic: boolean;
   readonly description: string;
 }
@@ -65,6 +67,21 @@ export function completedCommand(command: Command, path: readonly string[] = [])
   };
 }
 
+/** Whether its last arguments are a command line, whose options are not its own: those come before all arguments. */
+export function takesCommandLine(command: CompletedCommand): boolean {
+  const last = command.arguments.at(-1);
+  return last?.kind === "command" && last.variadic;
+}
+
+/**
+ * How many arguments are passed over by `--` at the least: what comes after it is a command line, where nothing else
+ * has to be.
+ */
+export function skippedByDashes(command: CompletedCommand): number {
+  const before = command.arguments.slice(0, -1);
+  return takesCommandLine(command) && !before.some(({ required }) => required) ? before.length : 0;
+}
+
 /** The command and all those below it. */
 export function allCommands(command: CompletedCommand): CompletedCommand[] {
   return [command, ...command.commands.flatMap(allCommands)];
@@ -85,14 +102,24 @@ function completedOption(option: Option): CompletedOption {
 function completedArgument(argument: Argument): CompletedArgument {
   return {
     ...wordOf(argument.name(), argument.argChoices),
+    required: argument.required,
     variadic: argument.variadic,
     description: oneLine(argument.description),
   };
 }
 
-function wordOf(name: string, choices: readonly string[] = []): Word {
-  if (choices.length > 0) return { kind: "choice", name, choices };
-  return { kind: kindOf(name), name, choices: [] };
+/** Values that can be something else as well, so that commander is not told of them. */
+const SUGGESTED: Readonly<Record<string, readonly string[]>> = {
+  RUNTIME: ["runc", "crun", "host"],
+  DRIVER: ["k8s-file", "json-file", "journald", "none"],
+  POLICY: ["no", "on-failure", "always"],
+  SIGNAL: ["HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP"],
+};
+
+function wordOf(name: string, choices: readonly string[] = SUGGESTED[name] ?? []): Word {
+  const kind = kindOf(name);
+  if (choices.length > 0) return { kind: kind === "file" ? "file" : "choice", name, choices };
+  return { kind, name, choices: [] };
 }
 
 /** Names of values are chosen so that they tell what they are. */

@@ -1,5 +1,12 @@
 /** A completion script for zsh, by its `_arguments`. */
-import { allCommands, type CompletedCommand, type CompletedOption, type Word } from "./model.ts";
+import {
+  allCommands,
+  type CompletedCommand,
+  type CompletedOption,
+  skippedByDashes,
+  takesCommandLine,
+  type Word,
+} from "./model.ts";
 import { quote } from "./quote.ts";
 
 export function zshScript(program: CompletedCommand): string {
@@ -12,7 +19,7 @@ export function zshScript(program: CompletedCommand): string {
 ${functions.join("\n")}
 ${functionName(program, program)}_containers() {
   local -a lines
-  lines=("\${(@f)$(_call_program containers "\${(q)words_of_${plain(name)}[1]}" internal complete containers 2>/dev/null)}")
+  lines=("\${(@f)$(_call_program containers "\${(q)words_of_${plain(name)}[1]/#\\~\\//$HOME/}" internal complete containers 2>/dev/null)}")
   lines=("\${(@)lines:#}")
   _describe -t containers container lines
 }
@@ -36,6 +43,8 @@ function functionName(program: CompletedCommand, { path }: CompletedCommand): st
 
 function commandFunction(program: CompletedCommand, command: CompletedCommand): string {
   const isProgram = command.path.length === 0;
+  // Options come before the arguments where those are followed by a command line.
+  const flags = takesCommandLine(command) ? "-s -S -C -A '-*'" : "-s -S -C";
   const specs = command.options.flatMap(optionSpecs(program));
   const args =
     command.commands.length > 0
@@ -45,9 +54,23 @@ function commandFunction(program: CompletedCommand, command: CompletedCommand): 
   return `${functionName(program, command)}() {
   local context state state_descr line
   typeset -A opt_args
-${isProgram ? `  local -a words_of_${plain(program.name)}=("\${words[@]}")\n` : ""}  _arguments -s -S -C \\
+${takesCommandLine(command) ? afterDashes(command) : ""}${isProgram ? `  local -a words_of_${plain(program.name)}=("\${words[@]}")\n` : ""}  _arguments ${flags} \\
 ${all}
 ${command.commands.length > 0 ? dispatch(program, command) : ""}}
+`;
+}
+
+/** What comes after the dashes is a command line; after dashes without what has to be before them there may be that. */
+function afterDashes(command: CompletedCommand): string {
+  const isComplete =
+    skippedByDashes(command) > 0 ? "" : " && ((dashes > 2)) && [[ $words[dashes-1] != -* ]]";
+  return `  local -i dashes=\${words[(i)--]}
+  if ((dashes < CURRENT))${isComplete}; then
+    shift $dashes words
+    ((CURRENT -= dashes))
+    _normal
+    return
+  fi
 `;
 }
 
@@ -108,7 +131,7 @@ function actionOf(program: CompletedCommand, { kind, choices }: Word): string {
   const actions = {
     choice: `(${choices.map((choice) => choice.replace(/[^\w./-]/g, "\\$&")).join(" ")})`,
     container: `${functionName(program, program)}_containers`,
-    file: "_files",
+    file: choices.length === 0 ? "_files" : `{compadd -- ${choices.join(" ")}; _files}`,
     directory: "_files -/",
     command: "_command_names -e",
     none: " ",

@@ -6,7 +6,10 @@ const DETACH_KEYS = "ctrl-p,ctrl-q";
 
 /** The option of all commands that attach a terminal. */
 export function detachKeysOption(): Option {
-  return new Option("--detach-keys <KEYS>", "keys that detach; empty: none")
+  return new Option(
+    "--detach-keys <KEYS>",
+    "keys that detach, as letters and ctrl-LETTER with commas between them; empty: none",
+  )
     .argParser(parseDetachKeys)
     .default(parseDetachKeys(DETACH_KEYS), DETACH_KEYS);
 }

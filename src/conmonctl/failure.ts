@@ -80,3 +80,8 @@ export function report(error: unknown): number {
   if (error instanceof ContainerError) return STATUS_OF[error.code];
   return error instanceof Failure ? error.status : EXIT.failed;
 }
+
+/** Tells the user of what is no error, but may not be what was meant. */
+export function warn(text: string): void {
+  process.stderr.write(`conmonctl: warning: ${printable(text)}\n`);
+}

@@ -183,7 +183,7 @@ export const JSON_OUTPUT: Readonly<Record<string, JsonOutput>> = {
     form: "an object for each line, one a line",
     fields: {
       time: "when it was read from the container, as it is in the log: RFC 3339",
-      stream: "stdout or stderr",
+      stream: "its stream: stdout or stderr",
       text: "without its newline; bytes that are no UTF-8 are replaced",
       complete: "false for a piece of a line",
     },

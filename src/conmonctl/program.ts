@@ -105,7 +105,9 @@ function withDescendants(command: Command): Command[] {
 
 /** What commander says, in the form of all our errors: a line, and a line with a hint. */
 function usageError(text: string, command: Command): string {
-  const [message = "", guess = ""] = text.replace(/^error: /, "").split("\n");
+  const [message = "", guess = ""] = text
+    .replace(/^error: (?:command-argument value )?/, "")
+    .split("\n");
   const meant = /^\(Did you mean (.*)\?\)$/.exec(guess)?.[1];
   const hint =
     meant === undefined ? `${nameOf(command)} --help says what there is` : `did you mean ${meant}?`;

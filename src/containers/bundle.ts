@@ -46,7 +46,7 @@ export function makeBundle(directory: string, id: string, options: RunOptions): 
   if (options.hostname !== undefined) config.hostname = options.hostname;
   config.mounts = [...(config.mounts ?? []), ...(options.mounts ?? []).map(toMount)];
   applyLimits(config, options);
-  if (options.network === "host") shareNetwork(config);
+  if (options.network !== undefined) setNetwork(config, options.network);
   const warned = options.onWarning !== undefined && isHostRuntime(options.runtime ?? "");
   if (warned) silenceRuntime(config);
   writeFileSync(join(directory, "config.json"), JSON.stringify(config, null, 2));
@@ -211,9 +211,11 @@ function namespaces(user: number, group: number): NonNullable<OciConfig["linux"]
   };
 }
 
-function shareNetwork(config: OciConfig): void {
+/** Whatever the bundle says: it may share the host's network, or join another one. */
+function setNetwork(config: OciConfig, network: "none" | "host"): void {
   const linux = config.linux ?? {};
-  linux.namespaces = linux.namespaces?.filter(({ type }) => type !== "network") ?? [];
+  const others = linux.namespaces?.filter(({ type }) => type !== "network") ?? [];
+  linux.namespaces = network === "host" ? others : [...others, { type: "network" }];
   config.linux = linux;
 }
 

@@ -75,22 +75,26 @@ export function monitorOf(
 /**
  * The container that is meant by a name, an ID, or the beginning of an ID.
  *
- * @throws ContainerError if there is none, with the nearest as a hint, or more than one, or if its record cannot be
+ * @throws ContainerError if the text is empty, if there is none, with the nearest as a hint, or more than one, or if its record cannot be
  *   read; those of others do not matter
  */
 export function findContainer(state: State, text: string): Container {
+  if (text === "") {
+    throw new ContainerError("invalid", "the name of a container is empty", {
+      hint: "was it a variable that is not set?",
+    });
+  }
   const named = ownerOf(state, text);
   const direct = named === undefined ? undefined : ownContainerById(state, named);
   if (direct !== undefined) return direct;
   const faults = new Map<string, ContainerError>();
   const all = listContainers(state, (fault, id) => faults.set(id, fault));
   const exact = all.filter(({ id, name }) => id === text || name === text);
-  const found =
-    exact.length > 0 ? exact : all.filter(({ id }) => text !== "" && id.startsWith(text));
+  const found = exact.length > 0 ? exact : all.filter(({ id }) => id.startsWith(text));
   const [only, other] = found;
   if (only !== undefined && other === undefined) return only;
   if (only === undefined) {
-    const [, fault] = [...faults].find(([id]) => text !== "" && id.startsWith(text)) ?? [];
+    const [, fault] = [...faults].find(([id]) => id.startsWith(text)) ?? [];
     throw fault ?? notFound(text, all);
   }
   const names = found.map(({ id, name }) => `${name} (${id.slice(0, 12)})`);

@@ -22,6 +22,6 @@ export function lostLogWarning(
   } catch (error) {
     const lost = `until journald listens at ${socket} the journal gets nothing of what ${name} writes`;
     const reason = isSystemError(error) ? error.code : reasonOf(error);
-    return `${lost} (${reason}); --log-driver k8s-file keeps it in a file`;
+    return `${lost} (${reason}); \`run --log-driver k8s-file\` keeps it in a file`;
   }
 }

@@ -1,7 +1,8 @@
 /** Names of containers: each is a symbolic link, so that two can't have the same. */
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { randomName } from "../sys/mod.ts";
+import { isNameAbandoned } from "./abandoned.ts";
 import { ContainerError } from "./errors.ts";
 import { claimLink, linkTarget } from "./files.ts";
 import type { State } from "./state.ts";
@@ -60,8 +61,8 @@ function claim(state: State, id: string, name: string): boolean {
   mkdirSync(state.names, { recursive: true, mode: 0o700 });
   if (claimLink(path, target)) return true;
   const old = linkTarget(path);
-  if (old !== undefined && existsSync(join(state.names, old))) return false;
-  // Whoever removed that container was killed before it could remove the name.
+  if (old !== undefined && !isNameAbandoned(state.container(basename(old)))) return false;
+  // Whoever removed that container, or made it, was killed before it was done.
   dropStale(state, path, old);
   return claimLink(path, target);
 }

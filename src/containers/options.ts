@@ -50,6 +50,8 @@ export interface BeginOptions {
   readonly follow?: boolean;
   /** How large its terminal is at the beginning. Default: 0 rows and columns. */
   readonly size?: TerminalSize;
+  /** Is told before the container begins that nobody takes what is logged to journald. Default: nobody is. */
+  readonly onWarning?: (text: string) => void;
   /** Gives up as long as it has not begun. */
   readonly signal?: AbortSignal;
 }
@@ -71,9 +73,9 @@ export interface RunOptions extends ProcessOptions, BeginOptions {
   /** As 1.5. Default: no limit. */
   readonly cpus?: number;
   readonly mounts?: readonly MountOption[];
-  /** Default: the beginning of the ID. */
+  /** Default: as the bundle has it; without one the beginning of the ID. */
   readonly hostname?: string;
-  /** Default: `none`, a network of its own with nothing in it. */
+  /** Default: as the bundle has it; without one `none`, a network of its own with nothing in it. */
   readonly network?: "none" | "host";
   /** conmon's `--log-path`s. Default: one, `k8s-file`. */
   readonly logDrivers?: readonly string[];
@@ -92,7 +94,7 @@ export interface RunOptions extends ProcessOptions, BeginOptions {
   readonly state?: string;
   /**
    * Is told what the user should know before the container begins: that the `host` runtime isolates nothing, which
-   * without it becomes the first line of the container's log; that nobody takes what is logged to journald.
+   * without it becomes the first line of the container's log; and what {@link BeginOptions} tells of.
    */
   readonly onWarning?: (text: string) => void;
   /** Gives up, and takes away what has been made, as long as the container has not been started. */

@@ -2,12 +2,13 @@
 import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { randomName } from "../sys/mod.ts";
+import { isAbandoned } from "./abandoned.ts";
 import { type Container, isOver } from "./container.ts";
 import { ContainerError, isCode } from "./errors.ts";
 import { appendEvent } from "./event-log.ts";
 import { writeWhole } from "./files.ts";
 import { listContainers, ownContainerById } from "./find.ts";
-import { releaseName } from "./names.ts";
+import { ownerOf, releaseName } from "./names.ts";
 import { type ContainerRecord, readRecord } from "./record.ts";
 import { readRuns } from "./runs.ts";
 import { deleteContainer } from "./runtime.ts";
@@ -90,7 +91,7 @@ export async function pruneContainers(
     onRemoved(container);
   }
   pruneSessions(state);
-  pruneHalfRemoved(state);
+  pruneHalfDone(state);
   const [fault] = faults;
   if (fault !== undefined) throw fault;
   return removed;
@@ -156,11 +157,22 @@ function pruneSessions(state: State): void {
   }
 }
 
-function pruneHalfRemoved(state: State): void {
+/** What was half removed, or half made. */
+function pruneHalfDone(state: State): void {
   for (const name of namesIn(state.containers)) {
-    if (name.startsWith(".removed-")) {
+    if (name.startsWith(".removed-") || isAbandoned(state.container(name))) {
       rmSync(join(state.containers, name), { recursive: true, force: true });
     }
+  }
+  pruneNames(state);
+}
+
+/** Names of containers that are no more. */
+function pruneNames(state: State): void {
+  for (const name of namesIn(state.names)) {
+    const id = ownerOf(state, name);
+    if (id !== undefined && !existsSync(state.container(id).directory))
+      releaseName(state, id, name);
   }
 }
 

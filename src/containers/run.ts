@@ -93,7 +93,10 @@ function prepare(
   const runtime = findRuntime(options.runtime);
   mkdirSync(paths.directory, { mode: 0o700 });
   let name: string | undefined;
+  let unlock: (() => void) | undefined;
   try {
+    // First of all: a directory that nobody has locked was left by somebody who was killed.
+    unlock = lockForStart(paths, id);
     name = claimName(state, id, options.name);
     mkdirSync(paths.bundle, { mode: 0o700 });
     const config = makeBundle(paths.bundle, id, { ...options, runtime });
@@ -113,11 +116,11 @@ function prepare(
       remove: options.remove ?? false,
       restart: options.restart ?? { when: "no" },
     });
-    const unlock = lockForStart(paths, name);
     writeRecord(paths, record);
     return { record, unlock };
   } catch (error) {
     discard(state, id, name);
+    unlock?.();
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 /** The monitors that run, whoever started them: found in /proc, where nothing can be stale. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { parseStat } from "../processes/stat.ts";
 import { type Options, parseOptions } from "../session/options.ts";
@@ -31,7 +31,10 @@ export function findShims(proc = "/proc"): Shim[] {
   return shims.sort((a, b) => a.startTicks - b.startTicks);
 }
 
-/** Undefined for all other processes, those of other users among them. */
+/**
+ * Undefined for all other processes, and for those of other users, which root can see as well: what a monitor says of
+ * itself is believed, and its runtime executed.
+ */
 export function readShim(proc: string, pid: string): Shim | undefined {
   const directory = join(proc, pid);
   const executable = linkTarget(join(directory, "exe"))?.replace(/ \(deleted\)$/, "");
@@ -40,7 +43,7 @@ export function readShim(proc: string, pid: string): Shim | undefined {
   const journal = findJournal(directory);
   const options = journal === undefined ? undefined : readOptions(directory);
   const workingDirectory = linkTarget(join(directory, "cwd")) ?? "/";
-  if (journal === undefined || options?.cid === undefined) return undefined;
+  if (journal === undefined || options?.cid === undefined || !isOwn(directory)) return undefined;
   return {
     pid: Number(pid),
     startTicks: startTicks(directory),
@@ -51,6 +54,29 @@ export function readShim(proc: string, pid: string): Shim | undefined {
     workingDirectory,
     journal,
   };
+}
+
+/**
+ * By all of its user IDs, since a file of another user's may have made it somebody else for a part; and by its root
+ * directory, since root in a container has the same IDs.
+ */
+function isOwn(directory: string): boolean {
+  const ids = /^Uid:(.*)$/m.exec(readIfThere(join(directory, "status")) ?? "")?.[1] ?? "";
+  const own = process.geteuid?.();
+  const isOurs = ids
+    .trim()
+    .split(/\s+/)
+    .every((id) => Number(id) === own);
+  return isOurs && isSameFile(join(directory, "root"), "/");
+}
+
+function isSameFile(one: string, other: string): boolean {
+  try {
+    const [{ dev, ino }, known] = [statSync(one), statSync(other)];
+    return dev === known.dev && ino === known.ino;
+  } catch {
+    return false; // It has ended.
+  }
 }
 
 function findJournal(directory: string): string | undefined {

@@ -8,6 +8,7 @@ import { failedRun } from "./failed-run.ts";
 import { writeWhole } from "./files.ts";
 import { ownContainerById } from "./find.ts";
 import { launchMonitor } from "./launch.ts";
+import { lostLogWarning } from "./log-warning.ts";
 import type { Monitor } from "./monitor.ts";
 import type { BeginOptions } from "./options.ts";
 import { type ContainerRecord, readRecord } from "./record.ts";
@@ -55,14 +56,21 @@ export async function start(
     // The lock is ours, so it is not just being made: whoever made it has gone, or wanted no more.
     const made = container.monitorPid === null ? undefined : unbegunRun(paths);
     if (container.state === "created" && made !== undefined) {
+      warn(record, options);
       return await beginMade(state, record, { pid: container.pid, runs: made }, options);
     }
     checkEnded(container);
     await untilOver(state, record, options.signal);
+    warn(record, options);
     return await launchAgain(state, record, options);
   } finally {
     unlock();
   }
+}
+
+function warn({ name, logs }: ContainerRecord, { onWarning }: BeginOptions): void {
+  const text = onWarning && lostLogWarning(name, logs);
+  if (text !== undefined) onWarning?.(text);
 }
 
 async function beginMade(

@@ -5,12 +5,12 @@ import { stateDirectory } from "../containers/state.ts";
 import { ownInstallation } from "../programs/installation.ts";
 import { type DaemonOptions, daemonArguments, successorArguments } from "./arguments.ts";
 import { startDaemon, stopDaemon } from "./lifecycle.ts";
-import { chosenSocket } from "./socket-places.ts";
+import { possibleSockets } from "./socket-places.ts";
 import { type DaemonStatus, daemonStatus } from "./status.ts";
 
 /** Which one it is about. */
 export interface SocketOption {
-  /** Its socket. Default: where the shim looks first. */
+  /** Its socket. Default: the first of those that the shim looks at where one listens, else the first. */
   readonly socket?: string;
 }
 
@@ -57,7 +57,17 @@ const STOP_MS = 10_000;
  * @throws ContainerError if nobody knows where it would be, or it is not ours to be connected to
  */
 export async function sharedStatus(options: SocketOption = {}): Promise<DaemonStatus> {
-  const socket = chosenSocket(options.socket, process.env);
+  const [first, ...others] = possibleSockets(options.socket, process.env);
+  const status = await statusAt(first);
+  for (const socket of others) {
+    if (status.state !== "stopped") break;
+    const other = await statusAt(socket);
+    if (other.state !== "stopped") return other;
+  }
+  return status;
+}
+
+async function statusAt(socket: string): Promise<DaemonStatus> {
   try {
     return await daemonStatus(socket);
   } catch (cause) {

@@ -13,15 +13,19 @@ export function socketPlaces(environment: NodeJS.ProcessEnv): string[] {
 }
 
 /**
- * The socket that a command is about.
+ * The sockets that a command may be about: where one listens at the first of them that is the one, as it is for the
+ * shim; where nobody listens at any, the first is the place for one.
  *
  * @param option what was given with `--socket`
  * @throws ContainerError where there is neither an option nor a default
  */
-export function chosenSocket(option: string | undefined, environment: NodeJS.ProcessEnv): string {
-  if (option !== undefined) return resolve(option);
-  const [first] = socketPlaces(environment);
-  if (first !== undefined) return first;
+export function possibleSockets(
+  option: string | undefined,
+  environment: NodeJS.ProcessEnv,
+): [first: string, ...others: string[]] {
+  if (option !== undefined) return [resolve(option)];
+  const [first, ...others] = socketPlaces(environment);
+  if (first !== undefined) return [first, ...others];
   throw new ContainerError(
     "failed",
     environment.CONMOND_SOCKET === ""

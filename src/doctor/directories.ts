@@ -1,7 +1,8 @@
 /** Directories in which something has to be written. */
-import { accessSync, constants, lstatSync, statSync } from "node:fs";
+import { lstatSync, mkdtempSync, rmdirSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
+import { isCode, reasonOf } from "../containers/errors.ts";
 import { stateDirectory } from "../containers/state.ts";
 import { type Check, type Finding, fail, messageOf, ok, type Patient, warn } from "./check.ts";
 
@@ -20,12 +21,12 @@ function state(environment: NodeJS.ProcessEnv): Finding {
     const advice = "log in by a session of systemd's, or name a directory in CONMON_TS_STATE";
     return fail("there is no place for the state: XDG_RUNTIME_DIR is not set", advice);
   }
-  const status = lstatSync(path, { throwIfNoEntry: false });
-  if (status !== undefined) return judgePrivate("the state directory", path);
+  if (isThere(path)) return judgePrivate("the state directory", path);
   const parent = existingParent(path);
-  return canWrite(parent)
-    ? ok(`the state directory ${path} can be made`)
-    : fail(`the state directory ${path} cannot be made in ${parent}`, `make ${parent} writable`);
+  const why = whyNotWritten(parent);
+  if (why === undefined) return ok(`the state directory ${path} can be made`);
+  const found = `the state directory ${path} cannot be made in ${parent}: ${why}`;
+  return fail(found, "name another directory in CONMON_TS_STATE");
 }
 
 /** One that others could write into lets them put files and sockets of theirs in our way. */
@@ -40,7 +41,11 @@ function judgePrivate(title: string, path: string): Finding {
   if ((status.mode & 0o077) !== 0) {
     return fail(`${title} ${path} is open to others (mode ${mode})`, `chmod 700 ${path}`);
   }
-  if (!canWrite(path)) return fail(`${title} ${path} cannot be written to`, `chmod 700 ${path}`);
+  const why = whyNotWritten(path);
+  if (why !== undefined) {
+    const advice = (status.mode & 0o700) === 0o700 ? undefined : `chmod 700 ${path}`;
+    return fail(`${title} ${path} cannot be written to: ${why}`, advice);
+  }
   return ok(`${title} is ${path}`);
 }
 
@@ -56,7 +61,10 @@ function runtimeDirectory({ XDG_RUNTIME_DIR: path }: NodeJS.ProcessEnv): Finding
 /** conmon makes the socket for a container's terminal there, whose name has a place for 107 bytes. */
 function temporary(environment: NodeJS.ProcessEnv): Finding {
   const path = environment.TMPDIR || "/tmp";
-  if (!canWrite(path)) return fail(`${path} cannot be written to`, "name another in TMPDIR");
+  const why = whyNotWritten(path);
+  if (why !== undefined) {
+    return fail(`${path} cannot be written to: ${why}`, "name another in TMPDIR");
+  }
   if (path.length + "/conmon-term.XXXXXX".length > 107) {
     return warn(`the path ${path} is too long for a socket`, "name a shorter one in TMPDIR");
   }
@@ -65,15 +73,29 @@ function temporary(environment: NodeJS.ProcessEnv): Finding {
 
 function existingParent(path: string): string {
   let parent = dirname(path);
-  while (lstatSync(parent, { throwIfNoEntry: false }) === undefined) parent = dirname(parent);
+  while (!isThere(parent)) parent = dirname(parent);
   return parent;
 }
 
-function canWrite(path: string): boolean {
+function isThere(path: string): boolean {
   try {
-    accessSync(path, constants.W_OK | constants.X_OK);
-    return true;
-  } catch {
-    return false; // Whatever the reason.
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    if (isCode(error, "ENOTDIR")) return false;
+    throw error;
+  }
+}
+
+/**
+ * By a directory that is made and removed again: permissions say nothing of what file systems refuse, as /proc does.
+ *
+ * @returns why nothing can be made there; undefined if it can
+ */
+function whyNotWritten(path: string): string | undefined {
+  try {
+    rmdirSync(mkdtempSync(join(path, ".conmonctl-")));
+    return undefined;
+  } catch (error) {
+    return reasonOf(error);
   }
 }

@@ -9,7 +9,7 @@ import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { ContainerError } from "../containers/errors.ts";
 import { reasonOf, runBounded } from "../programs/bounded-run.ts";
-import { findProgram } from "../programs/find-program.ts";
+import { findProgram, isExecutableFile } from "../programs/find-program.ts";
 import type { Installation } from "../programs/installation.ts";
 import type { DropIn } from "./drop-in.ts";
 import {
@@ -38,6 +38,11 @@ export interface CrioChoices extends SetupChoices {
 export function crioEngine(choices: CrioChoices, installation: Installation): Engine {
   const conmon = chosenConmon(choices, installation);
   checkCgroup(choices.monitorCgroup);
+  if (choices.runtimePath !== undefined && choices.handler === undefined) {
+    throw new ContainerError("invalid", "--runtime-path is for one handler", {
+      hint: "name it with --handler",
+    });
+  }
   const dropIn: DropIn = {
     path: withPrefix(choices, join(DIRECTORY, "crio.conf.d", FILE_NAME)),
     undo: "conmonctl setup crio --remove",
@@ -78,6 +83,12 @@ function forOne(choices: CrioChoices, handler: string, conmon: string): TomlTabl
   if (runtimePath === undefined || !isAbsolute(runtimePath)) {
     throw new ContainerError("failed", `the OCI runtime of handler ${handler} is not known`, {
       hint: "name its absolute path with --runtime-path",
+    });
+  }
+  // A path in a system that is mounted somewhere may be a link to what is elsewhere here.
+  if (choices.rootPrefix === undefined && !isExecutableFile(runtimePath)) {
+    throw new ContainerError("failed", `there is no program ${runtimePath}`, {
+      hint: `name the OCI runtime of handler ${handler} with --runtime-path`,
     });
   }
   return {

@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { ContainerError } from "../containers/errors.ts";
+import { ContainerError, isCode, reasonOf } from "../containers/errors.ts";
 import { makeDirectory } from "../files/make-directory.ts";
 
 /**
@@ -72,11 +72,13 @@ export function readDropIn(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") {
-      // A link that leads nowhere is somebody's as well.
+    // A directory, and a link that leads nowhere or to itself, are somebody's as well.
+    if (isCode(error, "EISDIR") || isCode(error, "ELOOP")) return "";
+    if (isCode(error, "ENOENT")) {
       return lstatSync(path, { throwIfNoEntry: false }) === undefined ? undefined : "";
     }
-    throw new ContainerError("failed", `cannot read ${path}: ${(error as Error).message}`, {
+    throw new ContainerError("failed", `cannot read ${path}: ${reasonOf(error)}`, {
+      hint: needsRoot(error),
       cause: error,
     });
   }
@@ -117,7 +119,7 @@ export function writeDropIn(dropIn: DropIn): Undo {
       }
     };
   } catch (error) {
-    throw new ContainerError("failed", `cannot write ${path}: ${(error as Error).message}`, {
+    throw new ContainerError("failed", `cannot write ${path}: ${reasonOf(error)}`, {
       hint: needsRoot(error),
       cause: error,
     });
@@ -138,7 +140,7 @@ export function removeDropIn(path: string): boolean {
     rmSync(path);
     return true;
   } catch (error) {
-    throw new ContainerError("failed", `cannot remove ${path}: ${(error as Error).message}`, {
+    throw new ContainerError("failed", `cannot remove ${path}: ${reasonOf(error)}`, {
       hint: needsRoot(error),
       cause: error,
     });
@@ -146,16 +148,25 @@ export function removeDropIn(path: string): boolean {
 }
 
 function needsRoot(error: unknown): string | undefined {
-  const { code = "" } = error as NodeJS.ErrnoException;
-  return ["EACCES", "EPERM"].includes(code) ? "run it as root" : undefined;
+  return isCode(error, "EACCES") || isCode(error, "EPERM") ? "run it as root" : undefined;
 }
 
 /**
- * Beside the directory, not in it: CRI-O reads whatever is in there. A new file is linked, which fails where
- * somebody was faster; one of ours is replaced.
+ * Made beside the directory, not in it: CRI-O reads whatever is in there. Where the directory is a file system of its
+ * own, as it is when it was mounted into a container, there is no other place.
  */
 function put(path: string, text: string, isNew: boolean): void {
-  const temporary = join(dirname(dirname(path)), `.conmonctl-${randomBytes(6).toString("hex")}`);
+  try {
+    putFrom(dirname(dirname(path)), path, text, isNew);
+  } catch (error) {
+    if (!isCode(error, "EXDEV")) throw error;
+    putFrom(dirname(path), path, text, isNew);
+  }
+}
+
+/** A new file is linked, which fails where somebody was faster; one of ours is replaced. */
+function putFrom(directory: string, path: string, text: string, isNew: boolean): void {
+  const temporary = join(directory, `.conmonctl-${randomBytes(6).toString("hex")}`);
   try {
     writeFileSync(temporary, text, { flag: "wx", mode: 0o644, flush: true });
     // Whatever the umask is: all who start containers have to read it.

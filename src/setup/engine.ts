@@ -1,5 +1,6 @@
 /** What Podman and CRI-O have in common when they are told which conmon to use. */
-import { isAbsolute, join } from "node:path";
+import { statSync } from "node:fs";
+import { isAbsolute, join, resolve } from "node:path";
 import { ContainerError } from "../containers/errors.ts";
 import { isExecutableFile } from "../programs/find-program.ts";
 import type { Installation } from "../programs/installation.ts";
@@ -78,9 +79,20 @@ export function chosenConmon({ conmon }: SetupChoices, installation: Installatio
   });
 }
 
-/** A path of the system, in the system that is mounted at the prefix. */
+/**
+ * A path of the system, in the system that is mounted at the prefix.
+ *
+ * @throws ContainerError when there is no such directory: a variable that is not set must not mean this system, nor
+ *   a slip of the pen a new one
+ */
 export function withPrefix({ rootPrefix }: SetupChoices, path: string): string {
-  return rootPrefix === undefined ? path : join(rootPrefix, path);
+  if (rootPrefix === undefined) return path;
+  if (rootPrefix === "") throw new ContainerError("invalid", "--root-prefix is empty");
+  const prefix = resolve(rootPrefix);
+  if (statSync(prefix, { throwIfNoEntry: false })?.isDirectory()) return join(prefix, path);
+  throw new ContainerError("failed", `there is no directory ${prefix}`, {
+    hint: "--root-prefix is where the system is mounted",
+  });
 }
 
 /** A character that a person cannot see in a configuration file is an accident or worse. */

@@ -1,7 +1,7 @@
 /** `conmonctl completion` in real shells: for a program made up for it, and for conmonctl itself. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { Argument, Command, Option } from "commander";
@@ -27,21 +27,35 @@ function makeTool(): Command {
     .addOption(new Option("-l, --level <LEVEL>", "how much").choices(["info", "debug", "none"]))
     .option("--name <NAME>", "a name");
   tool.command("exec").argument("<CONTAINER>", "where").argument("[COMMAND...]", "what");
+  tool.command("start").argument("[DIR]").argument("[COMMAND...]").option("--fast", "now");
+  tool.command("with").option("--runtime <RUNTIME>", "by what").option("-p <POLICY>", "when");
   tool.command("remove").argument("<CONTAINER...>", "which").option("-f, --force", "at once");
   tool.command("load").argument("<DIR>", "from where").option("--into <FILE>", "to where");
   tool.command("internal", { hidden: true }).command("complete");
   return tool;
 }
 
-/** The made-up program, which knows two containers, and its files. */
-function place(scratch: Scratch): Record<string, string> {
+/** The two that there are, as names and IDs. */
+const CONTAINERS: readonly (readonly [word: string, description: string])[] = [
+  ["web", "0123456789ab"],
+  ["worker", "b"],
+  ["0123456789ab", "web"],
+];
+
+/** A name as only monitors of others can have it: a shell must not make anything of it. */
+const ODD = "odd $(touch expanded) *";
+
+/** The made-up program, which knows containers, and its files. */
+function place(scratch: Scratch, containers = CONTAINERS): Record<string, string> {
   const bin = scratch.folder("bin");
+  const lines = (separator: string, count = 2) =>
+    containers.map((words) => `'${words.slice(0, count).join(separator)}'`).join(" ");
   const script = [
     "#!/bin/sh",
     'case "$*" in',
-    "'internal complete containers --plain') printf 'web\\nworker\\n0123456789ab\\n' ;;",
-    "'internal complete containers --tabs') printf 'web\\t0123456789ab\\nworker\\tb\\n0123456789ab\\tweb\\n' ;;",
-    "'internal complete containers') printf 'web:0123456789ab\\nworker:b\\n0123456789ab:web\\n' ;;",
+    `'internal complete containers --plain') printf '%s\\n' ${lines("", 1)} ;;`,
+    `'internal complete containers --tabs') printf '%s\\n' ${lines("\t")} ;;`,
+    `'internal complete containers') printf '%s\\n' ${lines(":")} ;;`,
     "*) exit 1 ;;",
     "esac",
   ];
@@ -57,7 +71,7 @@ const tool = completedCommand(makeTool());
 
 /** Of a command line whose last word is being typed: what it may become, sorted. */
 const CASES: readonly (readonly [line: string, words: readonly string[]])[] = [
-  ["tool ", ["config", "exec", "load", "remove", "cf"]],
+  ["tool ", ["config", "exec", "load", "remove", "start", "with", "cf"]],
   ["tool re", ["remove"]],
   ["tool config ", ["show", "set"]],
   ["tool cf sh", ["show"]],
@@ -78,6 +92,18 @@ const CASES: readonly (readonly [line: string, words: readonly string[]])[] = [
   ["tool exec w", ["web", "worker"]],
   ["tool exec web mkte", ["mktemp"]],
   ["tool exec -- w", ["web", "worker"]],
+  ["tool exec web -- mkte", ["mktemp"]],
+  ["tool exec web ls files/f", ["files/folder", "files/file"]],
+  ["tool start files/f", ["files/folder"]],
+  ["tool start --f", ["--fast"]],
+  ["tool start files --f", []],
+  ["tool start -- mkte", ["mktemp"]],
+  ["tool start --fast -- mkte", ["mktemp"]],
+  ["tool start files -- mkte", ["mktemp"]],
+  ["tool start -- ls files/f", ["files/folder", "files/file"]],
+  ["tool with --runtime cru", ["crun"]],
+  ["tool with --runtime files/f", ["files/folder", "files/file"]],
+  ["tool with -p on", ["on-failure"]],
   ["tool nothing ", []],
 ];
 
@@ -110,7 +136,7 @@ describe("bash", { skip: unlessRootWith("bash") }, () => {
 
   test("at a prompt", async (t) => {
     const scratch = makeScratch(t);
-    const environment = place(scratch);
+    const environment = place(scratch, [[ODD, ""]]);
     writeFileSync(scratch.path("script"), bashScript(tool));
     const terminal = await ShellTerminal.start(
       scratch,
@@ -126,6 +152,9 @@ describe("bash", { skip: unlessRootWith("bash") }, () => {
     await whole("co", "lour ");
     await terminal.type("\x15", "");
     await whole("tool load files/f", "older/");
+    await terminal.type("\x15", "");
+    await whole("tool exec o", "dd\\ \\$\\(touch\\ expanded\\)\\ \\* ");
+    assert.equal(existsSync(scratch.path("expanded")), false);
   });
 });
 
@@ -148,9 +177,9 @@ describe("fish", { skip: unlessRootWith("fish") }, () => {
     });
   }
 
-  test("--option=value, and descriptions", (t) => {
+  test("--option=value, descriptions, and a name that is not expanded", (t) => {
     const scratch = makeScratch(t);
-    const environment = place(scratch);
+    const environment = place(scratch, [...CONTAINERS, [ODD, "c"]]);
     writeFileSync(scratch.path("script"), fishScript(tool));
     const ask = (line: string) =>
       spawnSync("fish", ["--no-config", "-c", `source script; complete -C '${line}'`], {
@@ -161,12 +190,14 @@ describe("fish", { skip: unlessRootWith("fish") }, () => {
     assert.match(ask("tool config set --level=d"), /^--level=debug\b/);
     assert.equal(ask("tool conf"), "config\tit's [about]: settings\n");
     assert.equal(ask("tool config show we"), "web\t0123456789ab\n");
+    assert.equal(ask("tool config show od"), `${ODD}\tc\n`);
+    assert.equal(existsSync(scratch.path("expanded")), false);
   });
 });
 
 describe("zsh", { skip: unlessRootWith("zsh") }, () => {
   async function start(scratch: Scratch): Promise<ShellTerminal> {
-    const environment = place(scratch);
+    const environment = place(scratch, [...CONTAINERS, [ODD, "c"]]);
     writeFileSync(scratch.path("script"), zshScript(tool));
     return await ShellTerminal.start(
       scratch,
@@ -202,7 +233,25 @@ describe("zsh", { skip: unlessRootWith("zsh") }, () => {
     await completed("tool remove web wo", "tool remove web worker ");
     await completed("tool load files/f", "tool load files/folder/");
     await completed("tool exec web mkte", "tool exec web mktemp ");
+    await completed("tool exec -- we", "tool exec -- web ");
+    await completed("tool exec web -- mkte", "tool exec web -- mktemp ");
+    await completed("tool exec web ls files/fo", "tool exec web ls files/folder/");
+    await completed("tool start files/f", "tool start files/folder/");
+    await completed("tool start --f", "tool start --fast ");
+    await completed("tool start files --f", "tool start files --f");
+    await completed("tool start -- mkte", "tool start -- mktemp ");
+    await completed("tool start --fast -- mkte", "tool start --fast -- mktemp ");
+    await completed("tool start files -- mkte", "tool start files -- mktemp ");
+    await completed("tool start -- ls files/fo", "tool start -- ls files/folder/");
+    await completed("tool with --runtime cru", "tool with --runtime crun ");
+    await completed("tool with --runtime files/fo", "tool with --runtime files/folder/");
+    await completed("tool with -p on", "tool with -p on-failure ");
     await completed("tool nothing x", "tool nothing x");
+    await completed(
+      "tool config show od",
+      "tool config show odd\\ \\$\\(touch\\ expanded\\)\\ \\* ",
+    );
+    assert.equal(existsSync(scratch.path("expanded")), false);
   });
 
   test("what there is more of is listed, with what it is", async (t) => {

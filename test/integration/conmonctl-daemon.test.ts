@@ -12,7 +12,12 @@ import { startConmond } from "../support/conmond.ts";
 import { eventually } from "../support/private-conmond.ts";
 import { isAlive } from "../support/processes.ts";
 import { conmondProgram, unlessRootWith } from "../support/programs.ts";
-import { jsonOf, runConmonctl } from "../support/run-conmonctl.ts";
+import {
+  conmonctlProgram,
+  jsonOf,
+  privateEnvironment,
+  runConmonctl,
+} from "../support/run-conmonctl.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
 import { textOf } from "../support/waiting.ts";
 
@@ -50,6 +55,28 @@ async function finish(run: ConmonRun): Promise<void> {
   await run.ended();
   assert.equal(readOutput(readFileSync(run.paths.log), "stdout").toString(), "ready\ndone\n");
 }
+
+test("root's is found where the shim finds it, whatever XDG_RUNTIME_DIR is", { skip }, (t) => {
+  const scratch = makeScratch(t);
+  const conmonctl = `"${process.execPath}" "${conmonctlProgram}"`;
+  const script = [
+    "mount -t tmpfs tmpfs /run",
+    `${conmonctl} daemon status`,
+    `${conmonctl} daemon start --socket /run/conmond/conmond.sock`,
+    `${conmonctl} daemon start`,
+    `${conmonctl} daemon status --json`,
+    `${conmonctl} daemon stop`,
+  ].join("\n");
+  const { stdout, stderr } = spawnSync("unshare", ["--mount", "sh", "-c", script], {
+    env: privateEnvironment(scratch),
+    encoding: "utf8",
+  });
+  const [none, , already = "", ...rest] = stdout.split("\n");
+  const own = scratch.path("run/conmond/conmond.sock");
+  assert.equal(none, `There is no conmond at ${own}, nor at /run/conmond/conmond.sock.`, stderr);
+  assert.match(already, /^conmond runs already, process \d+, at \/run\/conmond\/conmond\.sock$/);
+  assert.match(rest.join(""), /"socket": "\/run\/.*has ended$/);
+});
 
 test("there is none", (t) => {
   const { daemon, socket } = makePlace(t);

@@ -210,6 +210,18 @@ test(
     assert.match(look(scratch.path("file"))[0]?.found ?? "", /is no directory$/);
     const nowhere = look(state, scratch.path("nowhere")).at(-1);
     assert.deepEqual([nowhere?.status, nowhere?.advice], ["fail", "name another in TMPDIR"]);
+    // Permissions allow root to make these.
+    for (const [impossible, why] of [
+      ["/proc/x", "/proc: no such file or directory"],
+      ["/dev/null/x", "/dev/null: not a directory"],
+    ] as const) {
+      assert.equal(
+        look(impossible)[0]?.found,
+        `the state directory ${impossible} cannot be made in ${why}`,
+      );
+    }
+    assert.match(look("/proc/x", "/proc").at(-1)?.found ?? "", /^\/proc cannot be written to: /);
+    assert.deepEqual(readdirSync(scratch.temporary), []);
   },
 );
 

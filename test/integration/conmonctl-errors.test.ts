@@ -96,22 +96,41 @@ describe("conmonctl", { skip: unlessRootWith("runc") }, () => {
     }
   });
 
+  it("says which word it does not understand, in words of the user's", async (t) => {
+    const ctl = new Conmonctl(makeScratch(t));
+    const said = async (...args: string[]) => {
+      const { status, stderr } = await ctl.run(...args);
+      assert.equal(status, 2, stderr);
+      return stderr.split("\n")[0];
+    };
+    assert.equal(
+      await said("resize", "web", "a", "b"),
+      "conmonctl: 'a' is invalid for argument 'COLUMNS'. A whole number from 0 on is expected.",
+    );
+    for (const command of ["logs", "stop", "rm", "attach", "inspect"]) {
+      assert.equal(await said(command, ""), "conmonctl: the name of a container is empty");
+    }
+  });
+
   it("says that nobody takes what is logged to journald, and runs the container", (t) => {
     const scratch = makeScratch(t);
     // Where there is no journald, whatever this machine has.
     const hide = 'mount -t tmpfs tmpfs /run && exec "$@"';
     const wrapper = ["unshare", "--mount", "sh", "-c", hide, "sh"];
-    const run = (...drivers: string[]) =>
-      runConmonctl(scratch, ["run", "--name", "job", "--rm", ...drivers, "--", "echo", "hello"], {
-        wrapper,
-      });
-    const lost = run("--log-driver", "journald");
-    assert.deepEqual([lost.status, lost.stdout], [0, "hello\n"], lost.stderr);
-    assert.match(
-      lost.stderr,
-      /^conmonctl: warning: until journald listens at [^\n]+ job writes \([^\n]+\n$/,
-    );
-    assert.equal(run().stderr, "");
+    const ctl = (...args: string[]) => runConmonctl(scratch, args, { wrapper });
+    const lost = /^conmonctl: warning: until journald listens at [^\n]+ job writes \([^\n]+\n$/;
+    const hello = ["--", "echo", "hello"];
+    const first = ctl("run", "--name", "job", "--log-driver", "journald", ...hello);
+    assert.deepEqual([first.status, first.stdout], [0, "hello\n"], first.stderr);
+    assert.match(first.stderr, lost);
+    const again = ctl("start", "--attach", "job");
+    assert.deepEqual([again.status, again.stdout], [0, "hello\n"], again.stderr);
+    assert.match(again.stderr, lost);
+    const apart = ctl("start", "job");
+    assert.deepEqual([apart.status, apart.stdout], [0, "job\n"], apart.stderr);
+    assert.match(apart.stderr, lost);
+    assert.equal(ctl("run", "--rm", ...hello).stderr, "");
+    assert.equal(ctl("rm", "--force", "job").status, 0);
   });
 
   it("ends with 1 where something cannot be done", async (t) => {

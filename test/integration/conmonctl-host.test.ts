@@ -1,10 +1,12 @@
 /** conmonctl with the built-in runtime, which isolates nothing and needs neither root nor runc. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { execFileSync, type SpawnSyncReturns } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { Conmonctl } from "../support/conmonctl.ts";
-import { runConmonctl } from "../support/run-conmonctl.ts";
+import { unlessRootWith } from "../support/programs.ts";
+import { jsonOf, runConmonctl } from "../support/run-conmonctl.ts";
 import { makeScratch } from "../support/scratch.ts";
 
 const WARNING = "conmonctl: warning: the host runtime isolates nothing: job is a plain process";
@@ -25,6 +27,37 @@ describe("conmonctl run --runtime host", () => {
     const { stdout, stderr } = runConmonctl(makeScratch(t), args, { environment });
     assert.deepEqual([stdout, stderr], ["hi\n", ""]);
   });
+
+  it(
+    "is not shown to root when it is another user's, whose word root must not take",
+    {
+      skip: unlessRootWith("chown"),
+    },
+    (t) => {
+      const scratch = makeScratch(t);
+      const home = scratch.folder("user");
+      chmodSync(scratch.directory, 0o755);
+      for (const name of ["run", "tmp"]) mkdirSync(join(home, name), { mode: 0o700 });
+      execFileSync("chown", ["-R", "65534:65534", home]);
+      const environment = {
+        HOME: home,
+        CONMON_TS_STATE: join(home, "state"),
+        CONMOND_SOCKET: "",
+        TMPDIR: join(home, "tmp"),
+        XDG_RUNTIME_DIR: join(home, "run"),
+      };
+      const asUser = (...args: string[]) =>
+        runConmonctl(scratch, args, { uid: 65534, environment });
+      const { stdout: id, stderr } = asUser("run", "-d", "--runtime", "host", "--", "sleep", "100");
+      scratch.atEnd(() => void asUser("rm", "--force", id.trim()));
+      assert.match(id, /^[0-9a-f]{64}\n$/, stderr);
+      const seen = (result: SpawnSyncReturns<string>) =>
+        (jsonOf(result) as { id: string }[]).some((container) => container.id === id.trim());
+      assert.equal(seen(asUser("ps", "--json")), true);
+      assert.equal(seen(runConmonctl(scratch, ["ps", "--json"])), false);
+      assert.equal(runConmonctl(scratch, ["stop", id.trim()]).status, 3);
+    },
+  );
 
   it("works where node is not in PATH", (t) => {
     const scratch = makeScratch(t);

@@ -1,7 +1,7 @@
 /** conmonctl run, with a real runtime. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { makeBundle } from "../support/bundle.ts";
@@ -197,6 +197,16 @@ describe("conmonctl run", { skip }, () => {
     await command.shows("no\nno\n");
     command.process.kill("SIGINT");
     assert.equal((await command.end).status, 137);
+  });
+
+  it("gives a container the network that was asked for, whatever its bundle says", async (t) => {
+    const ctl = new Conmonctl(makeScratch(t));
+    const network = ["--", "readlink", "/proc/self/ns/net"];
+    const own = readlinkSync("/proc/self/ns/net");
+    assert.equal(await ctl.succeed("run", "--name", "host", "--network", "host", ...network), own);
+    const { bundle } = await ctl.inspect("host");
+    assert.equal(await ctl.succeed("run", bundle, ...network), own);
+    assert.notEqual(await ctl.succeed("run", "--network", "none", bundle, ...network), own);
   });
 
   it("with --rm leaves nothing, even if it is killed itself", async (t) => {

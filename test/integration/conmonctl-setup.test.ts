@@ -7,7 +7,9 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -134,6 +136,58 @@ test(
     }
   },
 );
+
+test("what is in the way and no file is somebody's, too", { skip }, (t) => {
+  const scratch = makeScratch(t);
+  const path = scratch.path("root", PODMAN_FILE);
+  const obstacles = [
+    () => mkdirSync(path),
+    () => symlinkSync("nowhere", path),
+    () => symlinkSync("50-conmon-ts.conf", path),
+  ];
+  mkdirSync(dirname(path), { recursive: true });
+  for (const make of obstacles) {
+    make();
+    for (const args of [["--apply"], ["--remove"], []]) {
+      const { status, stderr } = setUp(scratch, "podman", ...args);
+      assert.equal(status, 1);
+      assert.match(stderr, /^conmonctl: .*: it is left as it is\nhint: /);
+    }
+    rmSync(path, { recursive: true });
+  }
+});
+
+test("a directory that is a file system of its own", { skip }, (t) => {
+  const scratch = makeScratch(t);
+  const path = scratch.path("root", PODMAN_FILE);
+  const mount = scratch.path("script");
+  writeFileSync(
+    mount,
+    `mkdir -p ${dirname(path)} && mount -t tmpfs tmpfs ${dirname(path)} && "$@" && ls -A ${dirname(path)}`,
+  );
+  const { status, stdout, stderr } = runConmonctl(
+    scratch,
+    ["setup", "podman", "--apply", "--root-prefix", scratch.folder("root")],
+    { environment: storage(scratch), wrapper: ["unshare", "--mount", "sh", mount] },
+  );
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /\n50-conmon-ts\.conf\n$/);
+  assert.ok(!stdout.includes(".conmonctl-"));
+});
+
+test("a prefix that is empty, or leads nowhere, changes nothing", (t) => {
+  const scratch = makeScratch(t);
+  const said = (prefix: string) => {
+    const { status, stderr } = runConmonctl(scratch, [
+      ...["setup", "crio", "--apply", "--root-prefix", prefix],
+    ]);
+    return [status, stderr.split("\n")[0]];
+  };
+  assert.deepEqual(said(""), [2, "conmonctl: --root-prefix is empty"]);
+  const nowhere = scratch.path("nowhere");
+  assert.deepEqual(said("nowhere"), [1, `conmonctl: there is no directory ${nowhere}`]);
+  assert.equal(existsSync(nowhere), false);
+});
 
 test("a set-up that does not work is taken back", { skip }, (t) => {
   const scratch = makeScratch(t);
@@ -325,6 +379,8 @@ for (const [args, status, message] of [
     1,
     "the OCI runtime of handler no-such-runtime is not known",
   ],
+  [["crio", "--runtime-path", "/usr/sbin/runc"], 2, "--runtime-path is for one handler"],
+  [["podman", "--runtime", "runc"], 2, "setup podman: --runtime is for --test"],
 ] as const) {
   test(`${args.join(" ")}: ${message}`, (t) => {
     const scratch = makeScratch(t);

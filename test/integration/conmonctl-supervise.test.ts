@@ -1,6 +1,14 @@
 /** What conmonctl does with containers that are there, with real runtimes. */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { monitorOf } from "../../src/containers/find.ts";
@@ -11,10 +19,11 @@ import { makePodman } from "../support/podman.ts";
 import { privateConmond } from "../support/private-conmond.ts";
 import { isAlive } from "../support/processes.ts";
 import { unlessRootWith } from "../support/programs.ts";
+import { runConmonctl } from "../support/run-conmonctl.ts";
 import { makeScratch } from "../support/scratch.ts";
 import { textOf } from "../support/waiting.ts";
 
-const skip = unlessRootWith("runc", "podman", "busybox");
+const skip = unlessRootWith("runc", "podman", "busybox", "strace");
 
 function prepare(t: TestContext): Conmonctl {
   return new Conmonctl(makeScratch(t));
@@ -179,6 +188,30 @@ describe("conmonctl", { skip }, () => {
       ["present"],
     );
     assert.deepEqual(readdirSync(join(ctl.state, "sessions")), []);
+  });
+
+  it("gives the name back of a run that was killed before it had its record, and prunes the rest", async (t) => {
+    const scratch = makeScratch(t);
+    const ctl = new Conmonctl(scratch);
+    const kill = ["-qq", "-o", "/dev/null", "-e", "inject=rename:signal=SIGKILL:when=1"];
+    const killed = runConmonctl(scratch, ["run", "-d", "--name", "half", "--", "true"], {
+      wrapper: ["strace", ...kill],
+    });
+    assert.notEqual(killed.status, 0);
+    const [id = "", ...others] = readdirSync(join(ctl.state, "containers"));
+    assert.deepEqual(others, []);
+    assert.equal(existsSync(join(ctl.state, "containers", id, "container.json")), false);
+    await ctl.succeed("run", "-d", "--name", "half", "--", "sleep", "100");
+    // As if it had been some time ago.
+    const past = new Date(Date.now() - 60_000);
+    utimesSync(join(ctl.state, "containers", id), past, past);
+    await ctl.succeed("prune");
+    assert.equal(existsSync(join(ctl.state, "containers", id)), false);
+    assert.equal((await ctl.inspect("half")).state, "running");
+    // A name whose directory is no more, since its removal was killed.
+    symlinkSync(`../containers/${id}`, join(ctl.state, "names/gone"));
+    await ctl.succeed("prune");
+    assert.deepEqual(readdirSync(join(ctl.state, "names")), ["half"]);
   });
 
   it("goes on when the monitor was killed: the container is lost, and can be removed", async (t) => {

@@ -10,7 +10,7 @@ test("a journal that nobody keeps is told of, and only that", (t) => {
   const socket = scratch.path("socket");
   const warn = (...logs: string[]) => lostLogWarning("web", logs, socket);
   const warning = (reason: string) =>
-    `until journald listens at ${socket} the journal gets nothing of what web writes (${reason}); --log-driver k8s-file keeps it in a file`;
+    `until journald listens at ${socket} the journal gets nothing of what web writes (${reason}); \`run --log-driver k8s-file\` keeps it in a file`;
   assert.equal(warn("k8s-file:/var/log/journald", "none"), undefined);
   assert.equal(warn("k8s-file:/x", "journald"), warning("ENOENT"));
   const fd = sys.unixSocket("dgram");

@@ -1,6 +1,7 @@
 /** `conmonctl daemon`: the shared conmond. */
 import { type Command, Option } from "commander";
 import type { StartOptions } from "../../daemon/shared.ts";
+import { possibleSockets } from "../../daemon/socket-places.ts";
 import type { DaemonStatus } from "../../daemon/status.ts";
 import { LEVELS } from "../../session/own-messages.ts";
 import { parsePositive } from "../arguments.ts";
@@ -38,7 +39,7 @@ export function registerDaemon(program: Command): void {
     .description("Starts one that goes on in the background, unless one runs already.")
     .addHelpText(
       "after",
-      "\nUnder systemd use its units instead.\n\nExamples:\n  conmonctl daemon start\n  conmonctl daemon start --idle-exit 300 --log-level debug",
+      "\nUnder systemd use its units instead. Podman that runs as root looks at /run/conmond/conmond.sock only, unless\nsetup podman --conmond has told it another socket.\n\nExamples:\n  conmonctl daemon start\n  conmonctl daemon start --idle-exit 300 --log-level debug",
     )
     .action(start);
 
@@ -63,7 +64,7 @@ function common(command: Command): Command {
   return command
     .option(
       "--socket <PATH>",
-      "its socket (default: $CONMOND_SOCKET, $XDG_RUNTIME_DIR/conmond/conmond.sock, or as root /run/conmond/conmond.sock)",
+      "its socket (default: $CONMOND_SOCKET if it is set; else $XDG_RUNTIME_DIR/conmond/conmond.sock, and as root /run/conmond/conmond.sock: where one listens, or else the first)",
     )
     .option("--json", "print JSON");
 }
@@ -85,6 +86,7 @@ async function showStatus(options: Options): Promise<void> {
   const { sharedStatus } = await shared();
   const status = await sharedStatus(options);
   if (options.json) printJson(status);
+  else if (status.state === "stopped") process.stdout.write(describeNone(options));
   else process.stdout.write(describe(status, paintFor(process.stdout)));
   if (status.state === "hangs") process.exitCode = EXIT.failed;
   if (status.state === "stopped") process.exitCode = EXIT.notFound;
@@ -94,7 +96,7 @@ async function start(options: Options): Promise<void> {
   const { startShared } = await shared();
   const outcome = await startShared(options);
   const verb = outcome.started ? "runs" : "runs already";
-  tell(options, outcome, `conmond ${verb}, process ${outcome.pid}`);
+  tell(options, outcome, `conmond ${verb}, process ${outcome.pid}, at ${outcome.socket}`);
 }
 
 async function restart(options: Options): Promise<void> {
@@ -132,8 +134,11 @@ function count(sessions: number | undefined): string {
   return sessions === 1 ? "1 session" : `${sessions} sessions`;
 }
 
+function describeNone({ socket }: Options): string {
+  return `There is no conmond at ${possibleSockets(socket, process.env).join(", nor at ")}.\n`;
+}
+
 function describe(status: DaemonStatus, paint: Paint): string {
-  if (status.state === "stopped") return `There is no conmond at ${status.socket}.\n`;
   const rows = {
     state: status.state === "running" ? paint.green("running") : paint.red("does not answer"),
     socket: status.socket,

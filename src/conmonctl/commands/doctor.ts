@@ -7,7 +7,8 @@ import { type Paint, paintFor } from "../paint.ts";
 
 const EXAMPLES = `
 Exit status: 1 if something fails, 0 else; a warning is no failure. Nothing is changed; a container is started
-for a moment with each OCI runtime, if it is root who asks.
+for a moment with each OCI runtime, if it is root who asks, and a directory is made and removed where files have to
+be written.
 
 Examples:
   conmonctl doctor

@@ -26,7 +26,11 @@ export function registerEvents(program: Command): void {
     .summary("show what happens to containers")
     .description("Shows what happens to containers that were started by conmonctl, as it happens.")
     .argument("[CONTAINER]", "only this one's")
-    .option("--since <TIME>", "also what has happened since then: a time, or 10m", parseDate)
+    .option(
+      "--since <TIME>",
+      "also what has happened since then: a time, or how long ago: 10m (default: from now on)",
+      parseDate,
+    )
     .option("--until <TIME>", "no longer than that", parseDate)
     .option("--no-follow", "only what has happened")
     .option("--json", "a JSON object for each event")

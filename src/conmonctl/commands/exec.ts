@@ -8,6 +8,8 @@ import { inForeground, leave, windowSize } from "../foreground.ts";
 import { printJson } from "../output.ts";
 
 const EXAMPLES = `
+--env can be given several times.
+
 Exit status: the command's; 125 if it cannot be started, 126 if it cannot be executed, 127 if there is no
 such command. With --detach 0 once it runs.
 
@@ -44,8 +46,11 @@ export function registerExec(program: Command): void {
     .option("-i, --interactive", "hand our standard input on")
     .option("-t, --tty", "give it a terminal")
     .option("-e, --env <NAME=VALUE>", "an environment variable; NAME alone: our own value", collect)
-    .option("-u, --user <USER[:GROUP]>", "names or numbers")
-    .option("-w, --workdir <DIR>", "working directory in the container")
+    .option("-u, --user <USER[:GROUP]>", "names or numbers (default: the container's)")
+    .option(
+      "-w, --workdir <DIR>",
+      "working directory in the container, an absolute path (default: the container's)",
+    )
     .addOption(detachKeysOption())
     .option("--json", "with --detach: print its pid as JSON")
     .addHelpText("after", EXAMPLES)

@@ -15,7 +15,7 @@ export function registerKill(program: Command): void {
     .summary("send containers a signal")
     .description("Sends a signal to the first processes of containers.")
     .argument("<CONTAINER...>", "names, IDs or beginnings of IDs")
-    .option("-s, --signal <SIGNAL>", "name or number", "KILL")
+    .option("-s, --signal <SIGNAL>", "name, with or without SIG, or number", "KILL")
     .option("--json", "print name and ID of each as JSON")
     .addHelpText("after", EXAMPLES)
     .action(async (names: string[], flags: { signal: string; json?: true }) => {

@@ -12,7 +12,8 @@ import { paintFor } from "../paint.ts";
 import { writeTo } from "../streams.ts";
 
 const EXAMPLES = `
-Lines of stderr go to stderr. With --json each line is an object: time, stream, text, complete.
+Lines of stderr go to stderr. A time is one of RFC 3339, such as 2006-01-02T15:04:05Z, seconds since 1970, or how long
+ago it was: 10m, 1h30m, 2d. PATTERN is a regular expression of JavaScript, with Unicode.
 
 Examples:
   conmonctl logs web
@@ -39,13 +40,18 @@ export function registerLogs(program: Command): void {
     .option("-f, --follow", "go on with what it writes, until it has ended")
     .option(
       "--since <TIME>",
-      "a time such as 2006-01-02T15:04:05Z, or how long ago: 10m",
+      "only what was written from then on: a time, or how long ago: 10m",
       parseTime,
     )
-    .option("--until <TIME>", "as --since", parseTime)
-    .option("-n, --tail <LINES>", "the last lines only", parseCount)
+    .option("--until <TIME>", "only what was written until then", parseTime)
+    .option("-n, --tail <LINES>", "the last lines only (default: all)", parseCount)
     .option("-t, --timestamps", "when each line was written")
-    .addOption(new Option("--stream <STREAM>", "one stream only").choices(["stdout", "stderr"]))
+    .addOption(
+      new Option("--stream <STREAM>", "one stream only (default: both)").choices([
+        "stdout",
+        "stderr",
+      ]),
+    )
     .option("--grep <PATTERN>", "only lines that match a regular expression", parsePattern)
     .option("--json", "a JSON object for each line")
     .addHelpText("after", EXAMPLES)

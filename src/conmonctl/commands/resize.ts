@@ -12,8 +12,8 @@ export function registerResize(program: Command): void {
     .summary("set the size of a container's terminal")
     .description("Sets the size of a container's terminal, in characters.")
     .argument("<CONTAINER>", "name, ID or beginning of an ID")
-    .argument("<COLUMNS>", "width", parseCount)
-    .argument("<ROWS>", "height", parseCount)
+    .argument("<COLUMNS>", "width, 0 to 1000", parseCount)
+    .argument("<ROWS>", "height, 0 to 1000", parseCount)
     .addHelpText("after", EXAMPLES)
     .action((text: string, columns: number, rows: number) => {
       resizeContainer(findContainer(new State(), text), { rows, columns });

@@ -10,7 +10,7 @@ import {
   parseSize,
 } from "../arguments.ts";
 import { detachKeysOption } from "../detach-keys.ts";
-import { EXIT, Failure } from "../failure.ts";
+import { EXIT, Failure, warn } from "../failure.ts";
 import { windowSize } from "../foreground.ts";
 import { printJson } from "../output.ts";
 import { interruptible, stayAttached } from "../stay-attached.ts";
@@ -41,14 +41,21 @@ interface RunFlags {
 
 const EXAMPLES = `
 Without a bundle the command runs on this machine's own /usr, /bin, /lib and /etc, read-only, with /tmp,
-/run, /proc and /dev of its own.
+/run, /proc and /dev of its own. --env, --mount, --log-driver and --log-opt can be given several times.
+
+SIZE is in bytes, or with k, m, g or t for powers of 1024. A mount is SOURCE:TARGET or SOURCE:TARGET:ro with absolute
+paths; or type=bind,source=PATH,target=PATH,ro; or type=tmpfs,target=PATH,size=SIZE.
 
 Exit status: the container's; 125 if it cannot be started, 126 if its command cannot be executed, 127 if
 there is no such command. With --detach 0 once it runs.
 
 The log is kept in the state directory, which is in memory as a rule: it is rotated at 16 MiB, and one older
-file is kept. --log-opt max-size=1g changes that, max-size=0 takes the limit away, --log-opt path=/var/log/FILE
-has it elsewhere, without a limit.
+file is kept. --log-opt path=FILE has it elsewhere, without a limit; max-size=SIZE sets one, where what was logged
+before is dropped unless rotate keeps it as FILE.1; max-size=0 takes it away. tag=TEXT and label=NAME=VALUE are for
+journald; the others are those of conmon's --log-opt, see conmon(8): max-age, max-files, compress and so on.
+
+With --restart the container is started again after 0.1 s, then after twice as long each time, up to a minute; after a
+run of 10 s it begins anew. on-failure without TIMES has no limit. stop, rm, and Ctrl-C end it for good.
 
 The runtime host starts a plain process of this machine: it isolates nothing, and no limits are kept.
 
@@ -70,27 +77,57 @@ export function registerRun(program: Command): void {
     .option("-d, --detach", "do not wait for its end; print its ID")
     .option("-i, --interactive", "hand our standard input on")
     .option("-t, --tty", "give it a terminal")
-    .option("--name <NAME>", "its name; default: two words by chance")
-    .option("--runtime <RUNTIME>", "runc, crun, a path, or host; default: the first one found")
-    .option("--rootfs <DIR>", "another root directory", (path) => resolve(path))
-    .option("--memory <SIZE>", "the most memory, such as 512m", parseSize)
-    .option("--cpus <NUMBER>", "the most processor time, such as 1.5", parsePositive)
+    .option("--name <NAME>", "its name: letters, digits, _ . and - (default: two words by chance)")
+    .option("--runtime <RUNTIME>", "runc, crun, a path, or host (default: runc, else crun)")
+    .option(
+      "--rootfs <DIR>",
+      "another root directory than the bundle's, or than this machine's own files",
+      (path) => resolve(path),
+    )
+    .option("--memory <SIZE>", "the most memory, such as 512m (default: no limit)", parseSize)
+    .option(
+      "--cpus <NUMBER>",
+      "the most processor time, such as 1.5 processors (default: no limit)",
+      parsePositive,
+    )
     .option("-e, --env <NAME=VALUE>", "an environment variable; NAME alone: our own value", collect)
-    .option("-w, --workdir <DIR>", "working directory in the container")
-    .option("--mount <MOUNT>", "SOURCE:TARGET[:ro] or type=...,source=...,target=...", collectMount)
-    .option("-u, --user <USER[:GROUP]>", "names or numbers")
-    .option("--hostname <NAME>", "default: the beginning of its ID")
+    .option(
+      "-w, --workdir <DIR>",
+      "working directory in the container, an absolute path (default: the bundle's, else /)",
+    )
+    .option(
+      "--mount <MOUNT>",
+      "something of this machine, or memory, in the container: see below",
+      collectMount,
+    )
+    .option("-u, --user <USER[:GROUP]>", "names or numbers (default: the bundle's, else root)")
+    .option(
+      "--hostname <NAME>",
+      "its host name (default: the bundle's, else the beginning of its ID)",
+    )
     .addOption(
       new Option(
         "--network <NETWORK>",
-        "none: one of its own, with nothing in it; or host",
+        "none: one of its own, with nothing in it; host: this machine's (default: the bundle's, else none)",
       ).choices(["none", "host"]),
     )
-    .option("--log-driver <DRIVER>", "k8s-file, json-file, journald, plugin:/PATH or none", collect)
-    .option("--log-opt <NAME=VALUE>", "path, max-size, rotate, tag, label, and conmon's", collect)
-    .option("--timeout <SECONDS>", "kill it after so long", parseSeconds)
+    .option(
+      "--log-driver <DRIVER>",
+      "k8s-file, json-file, journald, plugin:/PATH or none (default: k8s-file)",
+      collect,
+    )
+    .option(
+      "--log-opt <NAME=VALUE>",
+      "path, max-size, rotate, tag, label and others: see below",
+      collect,
+    )
+    .option(
+      "--timeout <SECONDS>",
+      "kill each run of it after so long (default: never)",
+      parseSeconds,
+    )
     .option("--rm", "remove it after its end")
-    .option("--restart <POLICY>", "no, on-failure[:TIMES] or always", parseRestart)
+    .option("--restart <POLICY>", "no, on-failure[:TIMES] or always (default: no)", parseRestart)
     .addOption(detachKeysOption())
     .option("--json", "with --detach: print ID, name and pid")
     .addHelpText("after", EXAMPLES)
@@ -172,8 +209,4 @@ async function runContainer(words: ReturnType<typeof split>, flags: RunFlags): P
   if (flags.json) printJson({ id, name, pid });
   else process.stdout.write(`${id}\n`);
   return EXIT.ok;
-}
-
-function warn(text: string): void {
-  process.stderr.write(`conmonctl: warning: ${text}\n`);
 }

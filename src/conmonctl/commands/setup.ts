@@ -5,6 +5,7 @@ import { type SetupOutcome, setUp } from "../../setup/apply.ts";
 import { type CrioChoices, crioEngine } from "../../setup/crio.ts";
 import type { Engine, EngineCheck } from "../../setup/engine.ts";
 import { podmanEngine } from "../../setup/podman.ts";
+import { EXIT, Failure } from "../failure.ts";
 import { printJson } from "../output.ts";
 import { type Paint, paintFor } from "../paint.ts";
 
@@ -38,6 +39,10 @@ export function registerSetup(program: Command): void {
     .option("--runtime <NAME>", "with --test: the OCI runtime (default: Podman's)")
     .addHelpText(
       "after",
+      "\nPodman that runs as root hides XDG_RUNTIME_DIR from its monitors: without --conmond they look for a shared conmond\nat /run/conmond/conmond.sock only.",
+    )
+    .addHelpText(
+      "after",
       examples([
         ["conmonctl setup podman", "shows what would be written, and what Podman uses now"],
         ["conmonctl setup podman --apply --test", "writes it, and runs a container"],
@@ -48,7 +53,12 @@ export function registerSetup(program: Command): void {
         ["conmonctl setup podman --remove", "takes it away again"],
       ]),
     )
-    .action((options: Options) => carryOut(podmanEngine(options, ownInstallation()), options));
+    .action((options: Options) => {
+      if (options.runtime !== undefined && !options.test) {
+        throw new Failure("setup podman: --runtime is for --test", { status: EXIT.usage });
+      }
+      return carryOut(podmanEngine(options, ownInstallation()), options);
+    });
 
   common(setup.command("crio"))
     .summary("have CRI-O use this conmon")

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type Container, findContainer, State, start } from "../../containers/mod.ts";
 import { detachKeysOption } from "../detach-keys.ts";
-import { EXIT, Failure } from "../failure.ts";
+import { EXIT, Failure, warn } from "../failure.ts";
 import { windowSize } from "../foreground.ts";
 import { forEach } from "../several.ts";
 import { interruptible, stayAttached } from "../stay-attached.ts";
@@ -43,7 +43,9 @@ export function registerStart(program: Command): void {
 async function startAll(names: readonly string[], flags: StartFlags): Promise<void> {
   const state = new State();
   await forEach(names, flags, "starting", async (text) => {
-    const { id, name } = await start(state, findContainer(state, text));
+    const { id, name } = await start(state, findContainer(state, text), {
+      onWarning: warn,
+    });
     return { id, name };
   });
 }
@@ -56,7 +58,12 @@ async function startAttached(names: readonly string[], flags: StartFlags): Promi
   const state = new State();
   const container = findContainer(state, text);
   const size = container.terminal ? windowSize() : undefined;
-  const options = { attach: true, follow: true, ...(size === undefined ? {} : { size }) };
+  const options = {
+    attach: true,
+    follow: true,
+    onWarning: warn,
+    ...(size === undefined ? {} : { size }),
+  };
   const started = await interruptible((signal) => start(state, container, { ...options, signal }));
   return await stayAttached(started, shownAs(container, flags));
 }

@@ -16,7 +16,12 @@ export function registerStop(program: Command): void {
       "Ends containers: SIGTERM, and SIGKILL if that was not enough. They are not started again.",
     )
     .argument("<CONTAINER...>", "names, IDs or beginnings of IDs")
-    .option("-t, --time <SECONDS>", "how long they may take to end", parseCount, STOP_TIMEOUT)
+    .option(
+      "-t, --time <SECONDS>",
+      "how long they may take to end; 0: kill them at once",
+      parseCount,
+      STOP_TIMEOUT,
+    )
     .option("--json", "print name, ID and exit status of each as JSON")
     .addHelpText("after", EXAMPLES)
     .action(async (names: string[], flags: { time: number; json?: true }) => {
