@@ -44,6 +44,7 @@ struct gathered {
 /* The largest number of parts for one record. */
 #define RECORD_PARTS 3
 
+/* Ends before a record that is too short, and where there is no room for the parts of one more. */
 static struct gathered gather(const uint8_t *memory, const struct layout *layout, uint32_t from,
                               uint32_t end, struct part *parts, uint32_t most) {
   struct gathered all = {.next = from};

@@ -12,7 +12,7 @@ export const DEFAULT_RECORD_SIZE = 16 * 1024;
 /** The longest record size that can be asked for, in bytes. */
 export const MAX_RECORD_SIZE = 128 * 1024;
 /** Where in a record the `F` or `P` is. */
-export const TAG_OFFSET = TIMESTAMP_LENGTH + " stdout ".length;
+const TAG_OFFSET = TIMESTAMP_LENGTH + " stdout ".length;
 /** Where in a record the payload begins. */
 export const PAYLOAD_OFFSET = TAG_OFFSET + "F ".length;
 /** How much can be read into {@link CriFramer.input}, in bytes. */

@@ -28,7 +28,7 @@ export const DEPOSIT = {
 export const CLIENTS_MAX = 64;
 
 /** Whether an attach client may be in the slot. */
-export function isClientSlot(slot: number): boolean {
+function isClientSlot(slot: number): boolean {
   return slot >= DEPOSIT.firstClient && slot < DEPOSIT.firstClient + CLIENTS_MAX;
 }
 

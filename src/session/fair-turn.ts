@@ -1,4 +1,5 @@
 /** How much of a busy stream is read before the next one has its turn. */
+
 /** All streams together in one turn of the event loop, in bytes: some milliseconds' work. */
 const TURN_SIZE = 2 * 1024 * 1024;
 
