@@ -205,8 +205,8 @@ export class ShimConnection {
     try {
       // The caller may close its own as soon as this returns.
       for (const fd of descriptors) own.push(sys.duplicate(fd));
-      this.#waiting.push({ message, descriptors: own });
       this.#readiness.watch(sys.READABLE | sys.WRITABLE);
+      this.#waiting.push({ message, descriptors: own });
     } catch (error) {
       own.forEach(sys.close);
       this.#loseLater(error as Error);
