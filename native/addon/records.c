@@ -23,7 +23,7 @@ struct layout {
   uint32_t input, input_length;
 };
 
-/* What JavaScript is told, as a Uint32Array: see RecordCounts there. */
+/* What JavaScript is told, as a Uint32Array: see RelayedCounts there. */
 struct counts {
   uint32_t taken, written, records, last_is_full, torn;
   /* What has been taken and not written. */

@@ -154,6 +154,7 @@ export class AttachServer {
     return this.#listener.fd;
   }
 
+  /** Whether anybody gets what is broadcast. */
   get hasClients(): boolean {
     return this.#clients.size > 0;
   }

@@ -75,8 +75,8 @@ export function monitorOf(
 /**
  * The container that is meant by a name, an ID, or the beginning of an ID.
  *
- * @throws ContainerError if the text is empty, if there is none, with the nearest as a hint, or more than one, or if its record cannot be
- *   read; those of others do not matter
+ * @throws ContainerError if the text is empty, if there is none, with the nearest as a hint, or more than one, or if
+ *   its record cannot be read; those of others do not matter
  */
 export function findContainer(state: State, text: string): Container {
   if (text === "") {

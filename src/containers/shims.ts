@@ -61,12 +61,10 @@ export function readShim(proc: string, pid: string): Shim | undefined {
  * directory, since root in a container has the same IDs.
  */
 function isOwn(directory: string): boolean {
-  const ids = /^Uid:(.*)$/m.exec(readIfThere(join(directory, "status")) ?? "")?.[1] ?? "";
+  const [, ids] = /^Uid:\s*(\d.*)$/m.exec(readIfThere(join(directory, "status")) ?? "") ?? [];
   const own = process.geteuid?.();
-  const isOurs = ids
-    .trim()
-    .split(/\s+/)
-    .every((id) => Number(id) === own);
+  // Without any it has ended: nobody's.
+  const isOurs = ids?.split("\t").every((id) => Number(id) === own) ?? false;
   return isOurs && isSameFile(join(directory, "root"), "/");
 }
 

@@ -7,15 +7,16 @@ const TURN_SIZE = 2 * 1024 * 1024;
 const LEAST_SIZE = 64 * 1024;
 
 let turn = 0;
-let reads = 0;
-let readsBefore = 0;
+/** How many streams have had something to read in this turn, and in the one before. */
+let streams = 0;
+let streamsBefore = 0;
 
 /** One stream's part in the turns of all. */
 export class FairTurn {
   #last = -1;
 
   /**
-   * The bytes that the stream may read now. The more streams had something to read in the turn before, the
+   * The bytes that the stream may read in this turn. The more streams had something to read in the turn before, the
    * less each one gets, so that a single line somewhere does not wait long for its turn.
    */
   turnSize(): number {
@@ -23,14 +24,14 @@ export class FairTurn {
     // one. A callback of the loop's own for that would cost a busy session 2 % of its time.
     if (this.#last === turn) beginTurn();
     this.#last = turn;
-    reads++;
+    streams++;
     // In the one before there may have been only a few.
-    return Math.max(LEAST_SIZE, Math.floor(TURN_SIZE / Math.max(reads, readsBefore)));
+    return Math.max(LEAST_SIZE, Math.floor(TURN_SIZE / Math.max(streams, streamsBefore)));
   }
 }
 
 function beginTurn(): void {
   turn++;
-  readsBefore = reads;
-  reads = 0;
+  streamsBefore = streams;
+  streams = 0;
 }
