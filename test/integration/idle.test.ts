@@ -1,11 +1,12 @@
 /** A hundred sessions in which nothing happens: neither conmond nor any shim may wake up. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseCgroupMounts } from "../../src/events/cgroup.ts";
 import { AttachClient } from "../support/attach-client.ts";
+import { removeCgroup } from "../support/cgroup.ts";
 import { startConmond } from "../support/conmond.ts";
 import { openFilesOf, statusField, waitUntilGone } from "../support/processes.ts";
 import { unlessRootWith } from "../support/programs.ts";
@@ -32,7 +33,7 @@ function makeMemoryCgroup(scratch: Scratch): string | undefined {
   if (mount === undefined) return undefined;
   const directory = join(mount.point, scratch.id);
   mkdirSync(directory);
-  scratch.atEnd(() => rmdirSync(directory));
+  scratch.atEnd(() => removeCgroup(directory));
   const files = ["memory.oom_control", "memory.events"].map((name) => join(directory, name));
   return files.some(existsSync) ? directory : undefined;
 }

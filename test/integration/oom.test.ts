@@ -16,6 +16,7 @@ import { parseCgroupMounts } from "../../src/events/cgroup.ts";
 import { OomWatch } from "../../src/events/mod.ts";
 import { openOomNotices } from "../../src/events/oom-notice.ts";
 import { makeBundle } from "../support/bundle.ts";
+import { removeCgroup } from "../support/cgroup.ts";
 import { type ConmonOptions, type ConmonRun, startConmon } from "../support/conmon.ts";
 import { startConmond } from "../support/conmond.ts";
 import { watchDescriptors } from "../support/open-descriptors.ts";
@@ -147,8 +148,8 @@ describe("an OOM watch in version 1", { skip }, () => {
     const scratch = makeScratch(t);
     const directory = join(memoryMount?.point ?? "", scratch.uniqueName());
     mkdirSync(directory);
-    scratch.atEnd(() => {
-      if (existsSync(directory)) rmdirSync(directory);
+    scratch.atEnd(async () => {
+      if (existsSync(directory)) await removeCgroup(directory);
     });
     writeFileSync(join(directory, "memory.limit_in_bytes"), String(LIMIT));
     let oomCount = 0;

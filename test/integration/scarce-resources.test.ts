@@ -16,6 +16,7 @@ import {
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { makeBundle } from "../support/bundle.ts";
+import { removeCgroup } from "../support/cgroup.ts";
 import { type ConmonOptions, startConmon } from "../support/conmon.ts";
 import { newSocketPath, startConmond } from "../support/conmond.ts";
 import { CountingContainer } from "../support/counting-container.ts";
@@ -73,7 +74,7 @@ describe("with few processes", { skip }, () => {
     const base = existsSync(first) ? first : "/sys/fs/cgroup";
     const directory = join(base, scratch.uniqueName());
     mkdirSync(directory);
-    scratch.atEnd(() => rmdirSync(directory));
+    scratch.atEnd(() => removeCgroup(directory));
     writeFileSync(join(directory, "pids.max"), String(processes));
     return limited(`echo $$ >${directory}/cgroup.procs`);
   }
