@@ -10,7 +10,7 @@ import { inBothModes } from "../support/modes.ts";
 import { privateConmond } from "../support/private-conmond.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch } from "../support/scratch.ts";
-import { textOf } from "../support/waiting.ts";
+import { inTime, textOf } from "../support/waiting.ts";
 
 const skip = unlessRootWith("runc");
 
@@ -83,9 +83,10 @@ describe("conmonctl events", { skip }, () => {
   });
 });
 
-async function statsOf(ctl: Conmonctl, name: string): Promise<ContainerStats> {
+/** @param interval over which rates are measured, in seconds */
+async function statsOf(ctl: Conmonctl, name: string, interval = 0.2): Promise<ContainerStats> {
   const [stats] = JSON.parse(
-    await ctl.succeed("stats", "--no-stream", "--interval", "0.2", "--json", name),
+    await ctl.succeed("stats", "--no-stream", "--interval", String(interval), "--json", name),
   ) as ContainerStats[];
   if (stats === undefined) throw new Error(`there are no figures of ${name}`);
   return stats;
@@ -99,9 +100,11 @@ inBothModes("conmonctl stats", skip, (attempt) => {
     await ctl.succeed("run", "-d", "--name", "busy", "--memory", "64m", "--", ...busy);
     const client = ctl.start(["attach", "busy"]);
     await client.shows("1234567\n");
+    // Long enough for both, container and conmond, to have had the processor.
     const { usage, output, cpuPercent, bytesPerSecond, recordsPerSecond } = await statsOf(
       ctl,
       "busy",
+      2,
     );
     assert.ok(cpuPercent !== null && cpuPercent > 1 && cpuPercent < 250, `${cpuPercent}`);
     assert.equal(usage?.memoryLimit, 64 * 1024 * 1024);
@@ -141,9 +144,12 @@ describe("conmonctl stats", { skip }, () => {
     await privateConmond(monitorPid, conmond);
     await talk(3);
     await talk(4);
-    // One read behind: three lines, and of those only "one" had been counted by the first conmond.
+    // One read behind: three lines, of which the first conmond had counted "one", and the second line as well if it
+    // was killed in the middle of that.
     const { output } = await statsOf(ctl, "talker");
-    assert.deepEqual([output?.bytes, output?.records], [9, 2]);
+    const records = output?.records ?? 0;
+    assert.ok(records === 2 || records === 3, `${records} records`);
+    assert.equal(output?.bytes, "one\n".length + (records - 1) * "more\n".length);
   });
 
   it("counts all that was read when conmond hands its sessions on", async (t) => {
@@ -172,8 +178,10 @@ describe("conmonctl stats", { skip }, () => {
       "-c",
       "while :; do echo 1234567; done",
     );
-    const { output } = await statsOf(ctl, "loud");
-    assert.ok((output?.droppedBytes ?? 0) > 0);
+    const isMissing = async (): Promise<void> => {
+      while (((await statsOf(ctl, "loud")).output?.droppedBytes ?? 0) === 0);
+    };
+    await inTime(isMissing(), "something to be missing");
   });
 
   it("is drawn anew in a terminal, until Ctrl-C", async (t) => {

@@ -100,11 +100,12 @@ describe("conmonctl start", { skip }, () => {
     // It makes the container, and whoever wanted it is gone then.
     writeFileSync(
       runtime,
-      `#!/bin/sh\nrunc "$@" || exit\ncase "$*" in *" create "*) kill -9 $(cat ${victim});; esac\n`,
+      `#!/bin/sh\nrunc "$@" || exit\ncase "$*" in *" create "*) read pid <${victim}; kill -9 $pid;; esac\n`,
       { mode: 0o755 },
     );
+    const tell = makeFifo(scratch, victim);
     const run = ctl.start(["run", "--name", "job", "--runtime", runtime, "--", "echo", "at last"]);
-    writeFileSync(victim, `${run.process.pid}\n`);
+    tell(String(run.process.pid));
     assert.equal((await run.end).status, -1);
     assert.equal((await ctl.inspect("job")).state, "created");
     assert.equal((await ctl.run("start", "-a", "job")).stdout, "at last\n");

@@ -110,9 +110,12 @@ for (const mode of ["private", "shared"] as const) {
       const holders = scratch.path("holders");
       // Looks who has the file open as soon as the exit is on record: the exit command runs later.
       const script = `ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c ${parked} >${holders}`;
+      const bundle = makeBundle(scratch, { args: ["true"] });
+      // Not before the process that we started is gone, which has the file open as long as it is there.
+      const end = "until [[ -e $bundle/go ]]; do sleep 0.05; done; exit 0";
       const run = startConmon(scratch, {
-        bundle: makeBundle(scratch, { args: ["true"] }),
-        runtime: makeStandInRuntime(scratch, behaviours.runs("(exit 0)")).path,
+        bundle,
+        runtime: makeStandInRuntime(scratch, behaviours.runs(end)).path,
         descriptors: [descriptor],
         arguments: [
           "--exit-command=/bin/sh",
@@ -122,6 +125,8 @@ for (const mode of ["private", "shared"] as const) {
         ...shared,
       });
       closeSync(descriptor);
+      await run.left;
+      writeFileSync(join(bundle.directory, "go"), "");
       assert.equal(await run.exitStatus(), 0);
       const monitor = await run.monitorPid();
       assert.equal(hasOpen(monitor, parked), false);

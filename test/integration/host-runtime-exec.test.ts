@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { spawn as spawnInTerminal } from "node-pty";
 import { prepare } from "../support/host-place.ts";
+import { PodmanTerminal } from "../support/podman-terminal.ts";
 import { processesWith } from "../support/processes.ts";
 import { hostRuntimeProgram, unlessRootWith } from "../support/programs.ts";
-import { inTime, textOf } from "../support/waiting.ts";
+import { textOf } from "../support/waiting.ts";
 
 const skip = unlessRootWith("busybox");
 const NOBODY = 65534;
@@ -60,18 +61,13 @@ describe("exec of the host runtime", { skip }, () => {
     const script =
       "trap 'echo int; exit 9' INT; stty size; tty; echo up; while :; do sleep 0.05; done";
     const args = [`--root=${host.root}`, "exec", "--tty", one.id, "sh", "-c", script];
-    const terminal = spawnInTerminal(hostRuntimeProgram, args, { rows: 12, cols: 34 });
-    let shown = "";
-    const status = new Promise<number>((resolve) =>
-      terminal.onExit((end) => resolve(end.exitCode)),
-    );
-    terminal.onData((text) => {
-      const before = shown;
-      shown += text;
-      if (shown.includes("up") && !before.includes("up")) terminal.write("\x03");
-    });
-    assert.equal(await inTime(status, () => `the end; shown: ${shown}`), 9);
-    assert.match(shown, /^12 34\r\n\/dev\/pts\/\d+\r\nup\r\n\^Cint\r\n$/);
+    const spawned = spawnInTerminal(hostRuntimeProgram, args, { rows: 12, cols: 34 });
+    const terminal = new PodmanTerminal(spawned, args, hostRuntimeProgram);
+    await terminal.shows("up\r\n");
+    terminal.type("\x03");
+    const { status, output } = await terminal.end();
+    assert.equal(status, 9);
+    assert.match(output, /^12 34\r\n\/dev\/pts\/\d+\r\nup\r\n\^Cint\r\n$/);
   });
 
   it("does not remember those that have ended", async (t) => {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { type Bundle, makeBundle, type OciConfig } from "../support/bundle.ts";
 import { gone, prepare } from "../support/host-place.ts";
-import { isAlive, processesWith } from "../support/processes.ts";
+import { isAlive, processesWith, waitUntilGone } from "../support/processes.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { textOf } from "../support/waiting.ts";
 
@@ -216,12 +216,15 @@ describe("what belongs to a container of the host runtime", { skip }, () => {
     await host.start(one);
     await textOf(file);
     await host.mustSucceed(["exec", "--detach", one.id, "sleep", "1004"]);
+    const sleepers = [1, 2, 3, 4].map((i) => `sleep 100${i}`);
+    // Who has been forked may not be that program yet.
+    await waitUntilGone(() => {
+      const there = processesWith(scratch.id).map(({ command }) => command);
+      return sleepers.filter((command) => !there.includes(command));
+    });
     const commands = () =>
       host.mustSucceed(["ps", one.id]).then((text) => text.match(/sleep 100\d$/gm)?.sort());
-    assert.deepEqual(
-      await commands(),
-      [1, 2, 3, 4].map((i) => `sleep 100${i}`),
-    );
+    assert.deepEqual(await commands(), sleepers);
     const pids = JSON.parse(await host.mustSucceed(["ps", "--format", "json", one.id]));
     assert.equal(pids.length, 5);
     await host.mustSucceed(["kill", one.id, "KILL"]);

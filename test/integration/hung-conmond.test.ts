@@ -44,6 +44,7 @@ describe("a shared conmond that is stopped", { skip }, () => {
     await run.created();
     assert.ok(performance.now() - began < 10_000);
     assert.equal(await run.exitStatus(), 5);
+    assert.deepEqual(await run.closed, { status: 0, signal: null });
     assert.equal(run.stderr, SHARED_HANGS);
     assert.deepEqual(shim.starts(), ["--private"]);
     // It finds a shim in its queue that is gone, and lets go of the descriptors that came with the hello.
@@ -206,6 +207,7 @@ describe("a shared conmond that hangs in the middle of a session's start", { ski
     await session.next("lost");
     for (const fd of descriptors.values()) sys.close(fd);
     await run.ended();
+    await run.closed;
     assert.match(
       run.stderr,
       /^working\n\[conmon:w\]: the shared conmond does not get ready for the container\n/,

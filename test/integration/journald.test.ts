@@ -205,6 +205,7 @@ describe("the journal", { skip }, () => {
       const args = ["--log-driver=journald", "--network=none", `--name=${conmon}`];
       const command = ["run", ...args, podman.image, "sh", "-c", script];
       await podman.ok(command, { conmon });
+      await journald.sync();
       const { stdout, stderr } = await podman.run(["logs", conmon]);
       assert.equal(stderr, "err\n");
       logs.push(stdout);

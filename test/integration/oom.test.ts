@@ -93,8 +93,8 @@ for (const monitor of ["debian", "ours, private", "ours, shared"] as const) {
     it("has them at once when a child is killed and it goes on itself", async (t) => {
       const [scratch, options] = await prepare(t);
       const script = "trap 'exit 3' TERM; tail /dev/zero; echo over; while :; do sleep 0.1; done";
-      const { run, files } = await startLimited(scratch, script, options);
-      await appears(join(run.paths.persistDirectory, "oom"));
+      const { run, files, bundle } = await startLimited(scratch, script, options);
+      for (const place of [run.paths.persistDirectory, bundle]) await appears(join(place, "oom"));
       await textOf(run.paths.log, (text) => text.includes("over"));
       assert.deepEqual(files(), THERE);
       await run.runtimeKill("TERM");

@@ -48,6 +48,13 @@ class SocketUnit {
     });
   }
 
+  /** Resolves when so many services have said that they are ready. Before that, others may say that they end. */
+  async ready(count: number): Promise<void> {
+    const { messages } = this.notify;
+    const ready = (): number => messages.filter((text) => text.startsWith("READY=1\n")).length;
+    while (ready() < count) await this.notify.received(messages.length + 1);
+  }
+
   /** Starts the service as systemd does: the shell gives its own pid to conmond. */
   start(options: { args?: string[]; count?: number; environment?: object } = {}) {
     const script = 'LISTEN_PID=$$ exec "$@"';
@@ -112,7 +119,7 @@ describe("a conmond that systemd starts", { skip }, () => {
     const shim = makeTracedShim(scratch);
     const script = `echo one; while [[ ! -e ${go} ]]; do sleep 0.05; done; echo two; exit 5`;
     const first = unit.start();
-    await unit.notify.received(1);
+    await unit.ready(1);
     const run = startConmon(scratch, {
       bundle: makeBundle(scratch, { args: ["true"] }),
       runtime: makeStandInRuntime(scratch, behaviours.runs(script)).path,
@@ -120,13 +127,12 @@ describe("a conmond that systemd starts", { skip }, () => {
     });
     await run.created();
     await textOf(run.paths.log, (text) => text.includes("one"));
+    let starts = 1;
     for (const signal of ["SIGTERM", "SIGKILL", "SIGTERM"] as const) {
-      const { messages } = unit.notify;
       first.child.kill(signal);
       await first.ended;
-      const next = unit.start();
-      await unit.notify.received(messages.length + 1);
-      Object.assign(first, next);
+      Object.assign(first, unit.start());
+      await unit.ready(++starts);
     }
     writeFileSync(go, "");
     assert.equal(await run.exitStatus(), 5);

@@ -168,14 +168,16 @@ describe("when conmond is killed", { skip }, () => {
       args: ["true"],
       runtime: runtime.path,
       ...{ withBundle: true, apiVersion: 1, startPipe: true, attachPipe: true },
-      arguments: ["--exec-attach", "--exit-command=/bin/true", "--exit-delay=1"],
+      // The session is there as long as this takes, for conmond to be killed meanwhile.
+      arguments: ["--exec-attach", "--exit-command=/bin/true", "--exit-delay=3"],
     });
     run.start?.allow();
     await run.attach?.next();
     const monitor = await run.monitorPid();
+    const conmond = await privateConmond(monitor);
     process.kill(monitor, "SIGTERM");
     assert.equal((await run.sync?.next())?.data, -1);
-    process.kill(await privateConmond(monitor), "SIGKILL");
+    process.kill(conmond, "SIGKILL");
     run.start?.close();
     await run.ended();
     assert.deepEqual([runtime.calls(), run.sync?.lines.length], [[], 1]);
@@ -327,10 +329,9 @@ describe("when a shim is killed", { skip }, () => {
     const pid = await run.created();
     await textOf(run.paths.log, (text) => text.includes("ready"));
     process.kill(await run.monitorPid(), "SIGKILL");
+    // One after the other, in an order that is nobody's business.
     await disappears(join(run.paths.socketDirectory, run.id));
-    for (const name of ["attach", "ctl", "winsz"]) {
-      assert.ok(!existsSync(join(bundle.directory, name)), `${name} is gone`);
-    }
+    for (const name of ["attach", "ctl", "winsz"]) await disappears(join(bundle.directory, name));
     process.kill(pid, "SIGKILL");
   });
 

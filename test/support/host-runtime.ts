@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync } from "node:fs";
 import type { Bundle } from "./bundle.ts";
 import { hostRuntimeProgram, programPath } from "./programs.ts";
 import type { Scratch } from "./scratch.ts";
@@ -21,8 +21,8 @@ export interface CallOptions {
   readonly wrapper?: readonly string[];
   /** Options before the command. Default: `--root` with a directory of the test's. */
   readonly global?: readonly string[];
-  /** Descriptors from 0 up. Default: /dev/null and two pipes for what the runtime says. */
-  readonly stdio?: readonly ("ignore" | "pipe" | number)[];
+  /** Descriptors from 0 up. Default: /dev/null and two files for what the runtime says. */
+  readonly stdio?: readonly ("ignore" | number)[];
 }
 
 /** The runtime without a monitor: what it starts is left to whoever adopts orphans on this machine. */
@@ -43,10 +43,17 @@ export class HostRuntime {
     return existsSync(this.root) ? readdirSync(this.root) : [];
   }
 
-  /** Calls the runtime. Its stdout and stderr are not the container's, which has /dev/null. */
+  /**
+   * Calls the runtime.
+   *
+   * What it says goes to files: a process that lives on has the runtime's own stdout and stderr, so that a pipe would
+   * not end, while a file has all that was said as soon as the runtime has ended.
+   */
   async call(args: readonly string[], options: CallOptions = {}): Promise<Outcome> {
     const { wrapper = [], global = [`--root=${this.root}`] } = options;
     const [command = "", ...rest] = [...wrapper, hostRuntimeProgram, ...global, ...args];
+    const paths = { stdout: this.#newPath(), stderr: this.#newPath() };
+    const files = Object.values(paths).map((path) => openSync(path, "a"));
     const child = spawn(command, rest, {
       cwd: this.#scratch.directory,
       env: {
@@ -55,23 +62,20 @@ export class HostRuntime {
         CONMON_TS_HOST_RUNTIME: "quiet",
         ...options.environment,
       },
-      stdio: [...(options.stdio ?? ["ignore", "pipe", "pipe"])],
+      stdio: [...(options.stdio ?? ["ignore", ...files])],
     });
-    const texts = { stdout: "", stderr: "" };
-    for (const name of ["stdout", "stderr"] as const) {
-      child[name]?.setEncoding("utf8").on("data", (text) => {
-        texts[name] += text;
-      });
-    }
-    // What lives on has the same pipes, which then are not closed.
-    const livesOn = args[0] === "create" || args.includes("--detach");
-    const ended = new Promise<Outcome>((resolve, reject) => {
+    files.forEach(closeSync);
+    const said = (name: "stdout" | "stderr") => readFileSync(paths[name], "utf8");
+    const ended = new Promise<Pick<Outcome, "status" | "signal">>((resolve, reject) => {
       child.on("error", reject);
-      child.on(livesOn ? "exit" : "close", (status, signal) => {
-        resolve({ status, signal, ...texts });
-      });
+      child.on("exit", (status, signal) => resolve({ status, signal }));
     });
-    return await inTime(ended, () => `the end of ${args.join(" ")}: ${texts.stderr}`);
+    const end = await inTime(ended, () => `the end of ${args.join(" ")}: ${said("stderr")}`);
+    return { ...end, stdout: said("stdout"), stderr: said("stderr") };
+  }
+
+  #newPath(): string {
+    return this.#scratch.path(this.#scratch.uniqueName());
   }
 
   /** @throws Error with what it said when it fails */

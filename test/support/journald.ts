@@ -116,9 +116,14 @@ export class Journald {
     return path;
   }
 
+  /** Resolves when it has taken what has been sent to it: from then on everybody can read that. */
+  async sync(): Promise<void> {
+    await this.#journalctl("--sync");
+  }
+
   /** All entries with this field, `NAME=value`, once it has taken what has been sent to it. */
   async entries(match: string): Promise<JournalFields[]> {
-    await this.#journalctl("--sync");
+    await this.sync();
     return parseEntries(await this.#journalctl("--output=export", "--all", match));
   }
 
