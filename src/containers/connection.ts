@@ -1,13 +1,10 @@
 /** A client of a container's attach socket. */
-import { closeSync, constants, openSync } from "node:fs";
-import { join } from "node:path";
+import { attachSocketPath } from "../attach/attach-socket.ts";
 import { MAX_PACKET_SIZE, type OutputStream, readPacket } from "../attach/packet.ts";
+import { withShortPath } from "../sockets/socket-path.ts";
 import * as sys from "../sys/mod.ts";
 import { ContainerError, reasonOf } from "./errors.ts";
 
-/** The longest path that fits into a socket address, in bytes. */
-const MAX_SOCKET_PATH = 107;
-const O_PATH = 0o10000000;
 /** The most bytes of input in one packet. */
 const INPUT_PACKET = 32 * 1024;
 /** How many packets are taken before others have their turn. */
@@ -64,7 +61,7 @@ export class Connection implements AsyncIterable<OutputChunk> {
     options.signal?.throwIfAborted();
     const fd = sys.unixSocket("seqpacket");
     try {
-      connect(fd, bundle);
+      withShortPath(attachSocketPath(bundle), (short) => sys.connectUnix(fd, short));
       return new Connection(fd, options);
     } catch (cause) {
       sys.close(fd);
@@ -205,19 +202,5 @@ export class Connection implements AsyncIterable<OutputChunk> {
     this.#ended = true;
     this.#inputTaken();
     if (!this.#closed) this.#release();
-  }
-}
-
-function connect(fd: number, bundle: string): void {
-  const path = join(bundle, "attach");
-  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) {
-    sys.connectUnix(fd, path);
-    return;
-  }
-  const directory = openSync(bundle, O_PATH | constants.O_DIRECTORY);
-  try {
-    sys.connectUnix(fd, `/proc/self/fd/${directory}/attach`);
-  } finally {
-    closeSync(directory);
   }
 }

@@ -1,11 +1,18 @@
 /** Starting, replacing and ending a shared conmond. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, fstatSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { ContainerError } from "../containers/errors.ts";
 import { makeDirectory } from "../files/make-directory.ts";
-import { isExecutableFile } from "../programs/find-program.ts";
 import type { Installation } from "../programs/installation.ts";
 import { askConmond } from "./ask.ts";
 import { identity } from "./process-facts.ts";
@@ -41,7 +48,7 @@ export async function startDaemon(
   { socket, arguments: args, log }: StartRequest,
   installation: Installation,
 ): Promise<number> {
-  if (!isThere(installation.conmond)) {
+  if (!existsSync(installation.conmond)) {
     throw new ContainerError("failed", `${installation.conmond} is missing`, {
       hint: "run `npm run build`",
     });
@@ -72,23 +79,20 @@ export async function startDaemon(
   });
   child.unref();
   for (const end = performance.now() + START_MS; ; await delay(INTERVAL_MS)) {
-    if (fault !== undefined) break;
+    if (fault !== undefined) throw notStarted(lastWords(log, offset) ?? fault, log);
     const presence = await askConmond(socket, 1000);
     if (presence.kind === "answers" && presence.pid === child.pid) return presence.pid;
-    if (performance.now() >= end) fault = `it does not answer after ${START_MS / 1000} s`;
+    // What it has logged so far is not the reason.
+    if (performance.now() >= end) {
+      throw notStarted(`it does not answer after ${START_MS / 1000} s`, log);
+    }
   }
-  throw new ContainerError(
-    "failed",
-    `conmond could not be started: ${lastWords(log, offset) ?? fault}`,
-    {
-      hint: `its log is ${log}`,
-    },
-  );
 }
 
-/** Whether it can be read is found out by Node.js, which then says so. */
-function isThere(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined || isExecutableFile(path);
+function notStarted(reason: string, log: string): ContainerError {
+  return new ContainerError("failed", `conmond could not be started: ${reason}`, {
+    hint: `its log is ${log}`,
+  });
 }
 
 function openLog(path: string): { fd: number; offset: number } {

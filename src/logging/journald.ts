@@ -26,7 +26,14 @@ import { LineFramer } from "./journal-lines.ts";
 import { JOURNAL_SOCKET, JournalSocket } from "./journal-socket.ts";
 import { OutageWatch } from "./outage.ts";
 import { OutputQueue } from "./output-queue.ts";
-import { countLogged, newCounters, type Sink, type SinkFault, type StreamName } from "./sink.ts";
+import {
+  countLines,
+  countLogged,
+  newCounters,
+  type Sink,
+  type SinkFault,
+  type StreamName,
+} from "./sink.ts";
 
 /** Enough for what two busy pipes hold and a read, so that nothing is lost at the end of a container. */
 const QUEUE_SIZE = 3 * 1024 * 1024;
@@ -34,7 +41,6 @@ const QUEUE_SIZE = 3 * 1024 * 1024;
 const PATIENCE_MS = 2000;
 /** How many entries are sent before other sessions have their turn: a millisecond or two. */
 const ENTRIES_PER_TURN = 256;
-const NEWLINE = 0x0a;
 
 /** How a {@link JournaldSink} is to log. */
 export interface JournaldOptions extends JournalIdentity {
@@ -128,7 +134,7 @@ export class JournaldSink implements Sink {
 
   write(stream: StreamName, data: Uint8Array): void {
     if (this.#closed) {
-      this.#countDropped(countRecords(data), data.length);
+      this.#countDropped(countLines(data), data.length);
       return;
     }
     this.counters.pendingBytes += data.length;
@@ -326,11 +332,4 @@ export class JournaldSink implements Sink {
     this.counters.droppedRecords += records;
     this.counters.droppedBytes += bytes;
   }
-}
-
-/** Lines, the last of which may be unfinished. */
-function countRecords(data: Uint8Array): number {
-  let records = data.length > 0 && data[data.length - 1] !== NEWLINE ? 1 : 0;
-  for (const byte of data) if (byte === NEWLINE) records++;
-  return records;
 }

@@ -1,6 +1,4 @@
-import { newCounters, type Sink, type StreamName } from "./sink.ts";
-
-const NEWLINE = 0x0a;
+import { countLines, newCounters, type Sink, type StreamName } from "./sink.ts";
 
 /**
  * Takes the place of a log that could be opened when the container was started and cannot be any more. All that
@@ -29,7 +27,7 @@ export class LostSink implements Sink {
 
   write(_stream: StreamName, data: Uint8Array): void {
     this.counters.droppedBytes += data.length;
-    this.counters.droppedRecords += countRecords(data);
+    this.counters.droppedRecords += countLines(data);
   }
 
   end(): void {}
@@ -49,14 +47,4 @@ export class LostSink implements Sink {
     const { droppedRecords, droppedBytes } = this.counters;
     if (droppedBytes > 0) this.#onClosed(droppedRecords, droppedBytes);
   }
-}
-
-/** As a log of lines would have them. */
-function countRecords(data: Uint8Array): number {
-  let records = 0;
-  for (let at = 0; at < data.length; records++) {
-    const newline = data.indexOf(NEWLINE, at);
-    at = newline < 0 ? data.length : newline + 1;
-  }
-  return records;
 }

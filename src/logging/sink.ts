@@ -1,5 +1,7 @@
 import type { LogTime } from "./timestamp.ts";
 
+const NEWLINE = 0x0a;
+
 /** The two output streams of a container. */
 export type StreamName = "stdout" | "stderr";
 
@@ -49,6 +51,13 @@ export function countLogged(
   counters.bytes += bytes;
   ofStream.records += records;
   ofStream.bytes += bytes;
+}
+
+/** How many records a log of lines would make of data: its lines, the last of which may be unfinished. */
+export function countLines(data: Uint8Array): number {
+  let lines = data.length > 0 && data[data.length - 1] !== NEWLINE ? 1 : 0;
+  for (const byte of data) if (byte === NEWLINE) lines++;
+  return lines;
 }
 
 /** Counters of a sink that has done nothing yet. */

@@ -4,7 +4,7 @@ import { NotifyProxy, type OomRecord, OomWatch, writeOomFiles } from "../events/
 import type { ShimConnection } from "../shim/connection.ts";
 import * as sys from "../sys/mod.ts";
 import type { CheckedOptions } from "./checks.ts";
-import { DEPOSIT } from "./deposit.ts";
+import { DEPOSIT, takeDeposit } from "./deposit.ts";
 import type { OwnMessages } from "./own-messages.ts";
 
 /** Owns the OOM watch and the sd-notify proxy of one container or exec session. */
@@ -28,8 +28,8 @@ export class ContainerEvents {
    * @throws Error that names the socket and the reason
    */
   open(inherited: Map<number, number>): void {
-    this.#resumeOom(take(inherited, DEPOSIT.oom));
-    this.#openNotify(take(inherited, DEPOSIT.notify));
+    this.#resumeOom(takeDeposit(inherited, DEPOSIT.oom));
+    this.#openNotify(takeDeposit(inherited, DEPOSIT.notify));
   }
 
   /** The process is known, and in its cgroup. To be called before the container can be started. */
@@ -113,12 +113,6 @@ export class ContainerEvents {
     this.#notify = NotifyProxy.open(options);
     this.#connection.keep(DEPOSIT.notify, this.#notify.fd);
   }
-}
-
-function take(descriptors: Map<number, number>, slot: number): number | undefined {
-  const fd = descriptors.get(slot);
-  descriptors.delete(slot);
-  return fd;
 }
 
 /** @throws Error when it is no record: the conmond before may have been of another version */

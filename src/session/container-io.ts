@@ -270,8 +270,7 @@ export class ContainerIo {
         this.#log.noteClients(this.#attach?.clientFds.length ?? 0);
       },
     };
-    const listener = inherited.get(DEPOSIT.listener);
-    inherited.delete(DEPOSIT.listener);
+    const listener = takeDeposit(inherited, DEPOSIT.listener);
     if (listener === undefined) {
       this.#attach = AttachServer.open(settings);
       this.#connection.keep(DEPOSIT.listener, this.#attach.listenerFd);

@@ -16,7 +16,7 @@ export function writeAtomically(path: string, text: string): void {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
     writeAfresh(temporary, text);
-    renameSync(temporary, path);
+    putInPlace(temporary, path);
   } catch (error) {
     throw failure(`Failed to write ${path}`, error);
   }
@@ -75,7 +75,7 @@ export class ExitFiles {
   putInPlace(again: boolean): Error[] {
     return this.#each((path) => {
       try {
-        renameSync(this.#temporary(path), path);
+        putInPlace(this.#temporary(path), path);
       } catch (error) {
         if (!(again && isSystemError(error, "ENOENT"))) throw error;
       }
@@ -98,6 +98,16 @@ export class ExitFiles {
       }
     });
     return errors;
+  }
+}
+
+/** Where that is not possible, nothing is left under the other name. */
+function putInPlace(temporary: string, path: string): void {
+  try {
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
   }
 }
 

@@ -143,6 +143,16 @@ for (const [build, shim] of Object.entries(SHIMS)) {
       await running.ended;
     });
 
+    it("has no working directory where no path leads to it any more", async () => {
+      const script = 'mount -t tmpfs none . && cd "$PWD" && umount -l . && exec "$@"';
+      const running = host.start({ wrapper: ["unshare", "-m", "/bin/sh", "-c", script, "sh"] });
+      const session = await host.session();
+      const { context } = await session.next("hello");
+      assert.equal(context.workingDirectory, "");
+      session.connection.exit(0);
+      await running.ended;
+    });
+
     it("sees --sync exactly where it is an option", async () => {
       const { long, short } = flagSpellings();
       const flags = new Set([
@@ -472,6 +482,55 @@ for (const [build, shim] of Object.entries(SHIMS)) {
       assert.deepEqual((await session.next("exited")).ending, { code: 9 });
       assert.equal(readFileSync(file, "utf8"), "yes\n4\n");
       session.connection.exit(9);
+      await session.next("lost");
+    });
+
+    it("leaves no descriptor to the exit command on a kernel without close_range(2) either", async () => {
+      const extra = openSync("/etc/hostname", "r");
+      const { shim: running, session } = await begin({
+        arguments: ["--sync"],
+        stdio: ["ignore", "pipe", "pipe", extra],
+        environment: { PATH: "/usr/bin:/bin", ASAN_OPTIONS: "detect_leaks=0" },
+        wrapper: ["strace", "-f", "-o", "/dev/null", "-e", "inject=close_range:error=ENOSYS"],
+      });
+      closeSync(extra);
+      session.connection.release(false);
+      const file = join(host.directory, "exit-command");
+      const script = `ls /proc/self/fd | wc -l > ${file}`;
+      session.connection.spawn("exit-command", ["/bin/sh", "-c", script], {});
+      await session.next("spawned");
+      await session.next("exited");
+      assert.equal(readFileSync(file, "utf8"), "4\n");
+      session.connection.exit(0);
+      await running.ended;
+    });
+
+    it("leaves with the status it is given although its caller did not listen any more", async () => {
+      const [readEnd, writeEnd] = sys.pipe();
+      const { shim: running, session } = await begin({
+        arguments: ["--sync"],
+        stdio: ["ignore", "pipe", "pipe", writeEnd],
+        environment: { _OCI_SYNCPIPE: "3" },
+      });
+      sys.close(writeEnd);
+      sys.close(readEnd);
+      session.connection.release(false);
+      session.connection.report(SLOT.syncPipe, 1, Buffer.from("4711\n"));
+      assert.equal((await session.next("reported")).errno, constants.errno.EPIPE);
+      session.connection.spawn("exit-command", ["/bin/sh", "-c", "exit 0"], {});
+      await session.next("spawned");
+      await session.next("exited");
+      session.connection.exit(42);
+      assert.deepEqual(await running.ended, { code: 42, signal: null });
+    });
+
+    it("learns how its children end although it was started with SIGCHLD ignored", async () => {
+      const { session, descriptors } = await run("exit 3", {
+        wrapper: ["env", "--ignore-signal=CHLD"],
+      });
+      open.push(...descriptors.values());
+      assert.deepEqual((await session.next("exited")).ending, { code: 3 });
+      session.connection.exit(0);
       await session.next("lost");
     });
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { HandOverConnection } from "../../src/conmond/hand-over/connection.ts";
 import {
   decodeHandOver,
   encodeAsk,
@@ -11,6 +12,7 @@ import {
   isAsk,
 } from "../../src/conmond/hand-over/messages.ts";
 import { encodeRefuse, encodeWatch } from "../../src/shim/messages.ts";
+import * as sys from "../../src/sys/mod.ts";
 
 describe("the messages of a hand-over", () => {
   it("come out as they went in", () => {
@@ -48,5 +50,25 @@ describe("the messages of a hand-over", () => {
     ]) {
       assert.throws(() => decodeHandOver(bytes), /are no message of a hand-over/);
     }
+  });
+});
+
+describe("the connection of a hand-over", () => {
+  it("keeps no descriptor that comes with an empty packet, and takes that for the end", async () => {
+    const [ours, theirs] = sys.unixSocketPair("seqpacket");
+    const [readEnd, writeEnd] = sys.pipe();
+    sys.send(theirs, new Uint8Array(0), 0, 0, [writeEnd]);
+    sys.close(writeEnd);
+    const error = await new Promise<Error | undefined>((resolve) => {
+      new HandOverConnection(ours, {
+        onMessage: ({ type }) => assert.fail(`a message of type ${type}`),
+        onLost: resolve,
+      });
+    });
+    assert.equal(error, undefined);
+    sys.setNonBlocking(readEnd, true);
+    assert.equal(sys.read(readEnd, Buffer.alloc(1), 0, 1), 0, "nobody can write any more");
+    sys.close(readEnd);
+    sys.close(theirs);
   });
 });

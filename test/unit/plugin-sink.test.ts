@@ -124,6 +124,20 @@ test("a plug-in gets whole lines of both streams, and is closed at the end", asy
   assert.deepEqual(faults, []);
 });
 
+test("a plug-in may print as much as it likes", async () => {
+  const sink = sinkWith(
+    plugin("write() { for (let i = 0; i < 1000; i++) process.stdout.write('x'.repeat(100)); }"),
+  );
+  await sink.opened();
+  // More than a thread has memory for, if it were kept.
+  for (let round = 0; round < 600; round++) {
+    print(sink, "line");
+    await inTime(sink.flush(), "the end of the flush");
+  }
+  assert.deepEqual(faults, []);
+  assert.equal(sink.counters.records, 600);
+});
+
 test("a plug-in gets its options and the container's description", async () => {
   const before = "appendFileSync(out, JSON.stringify(container) + '\\n');";
   const sink = sinkWith(plugin("write() {}", { before }));

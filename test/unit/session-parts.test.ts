@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -263,6 +264,15 @@ describe("exit files", () => {
       /Failed to write .*no\/file: ENOENT/,
     );
     assert.deepEqual(readdirSync(directory), []);
+  });
+
+  it("leave nothing beside a place that something else has", () => {
+    for (const name of ["pidfile", "exit", "abc"]) mkdirSync(join(directory, name));
+    assert.throws(() => writeAtomically(join(directory, "pidfile"), "1"), /pidfile: EISDIR/);
+    const files = new ExitFiles(report({}));
+    assert.deepEqual(files.write(), []);
+    assert.equal(files.putInPlace(false).length, 2);
+    assert.deepEqual(readdirSync(directory).sort(), ["abc", "exit", "pidfile"]);
   });
 });
 

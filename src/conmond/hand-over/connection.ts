@@ -44,8 +44,11 @@ export class HandOverConnection {
     try {
       const received = sys.receiveWithDescriptors(this.#fd, this.#buffer, 2);
       if (received === undefined) return;
-      if (received.bytes === 0) this.#lose();
-      else this.#events.onMessage(this.#decode(received), received.descriptors);
+      if (received.bytes === 0) {
+        // The end; or an empty packet, which looks the same but for what may have come along.
+        received.descriptors.forEach(sys.close);
+        this.#lose();
+      } else this.#events.onMessage(this.#decode(received), received.descriptors);
     } catch (error) {
       this.#lose(error as Error);
     }

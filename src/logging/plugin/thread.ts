@@ -98,7 +98,6 @@ export class PluginThread {
     const options = {
       workerData: task,
       resourceLimits: RESOURCE_LIMITS,
-      // What it prints is nobody's; what is not read here is held back there.
       ...{ stdin: false, stdout: true, stderr: true },
     };
     const worker =
@@ -107,6 +106,9 @@ export class PluginThread {
         : new Worker(new URL("../../../dist/plugin-worker.cjs", import.meta.url), options);
     this.#worker = worker;
     running.add(worker);
+    // What it prints is nobody's. If it were not read here, it would pile up there.
+    worker.stdout.resume();
+    worker.stderr.resume();
     worker.on("message", (message) => this.#onMessage(message));
     worker.on("messageerror", (error) => this.#fail(asError(error)));
     worker.on("error", (error) => this.#fail(asError(error)));
