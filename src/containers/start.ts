@@ -13,7 +13,7 @@ import type { Monitor } from "./monitor.ts";
 import type { BeginOptions } from "./options.ts";
 import { type ContainerRecord, readRecord } from "./record.ts";
 import { notOurs, untilOver } from "./remove.ts";
-import { FIRST_RUN, type Runs, readRuns, unbegunRun, writeRuns } from "./runs.ts";
+import { FIRST_RUN, madeRun, type Runs, readRuns, writeRuns } from "./runs.ts";
 import { deleteContainer } from "./runtime.ts";
 import { lockForStart } from "./start-lock.ts";
 import type { State } from "./state.ts";
@@ -54,8 +54,8 @@ export async function start(
       throw new ContainerError("not-found", `container ${name} has just been removed`);
     }
     // The lock is ours, so it is not just being made: whoever made it has gone, or wanted no more.
-    const made = container.monitorPid === null ? undefined : unbegunRun(paths);
-    if (container.state === "created" && made !== undefined) {
+    const made = container.monitorPid === null ? undefined : madeRun(paths, container.state);
+    if (made !== undefined) {
       warn(record, options);
       return await beginMade(state, record, { pid: container.pid, runs: made }, options);
     }
@@ -87,8 +87,9 @@ async function beginMade(
   try {
     return await begin(state, { record, pid, runs }, options);
   } catch (error) {
-    const hasBegun = unbegunRun(state.container(record.id)) === undefined;
-    if (hasBegun) await giveUp(state, record, error, () => untilOver(state, record));
+    const started = readRuns(state.container(record.id))?.started ?? null;
+    if (started !== runs.started)
+      await giveUp(state, record, error, () => untilOver(state, record));
     throw error;
   }
 }
