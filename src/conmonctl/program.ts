@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { build } from "../conmond/build.ts";
 import { registerAttach } from "./commands/attach.ts";
 import { registerCompletion, registerInternalComplete } from "./commands/completion.ts";
+import { registerCreate } from "./commands/create.ts";
 import { registerDaemon } from "./commands/daemon.ts";
 import { registerDoctor } from "./commands/doctor.ts";
 import { registerEvents } from "./commands/events.ts";
@@ -33,6 +34,7 @@ export type Registration = (program: Command) => void;
 /** In the order of the help. */
 const registrations: readonly Registration[] = [
   registerRun,
+  registerCreate,
   registerStart,
   registerPs,
   registerLogs,

@@ -178,7 +178,9 @@ interface Session {
 function makeSession(state: State, container: Container, options: ExecOptions): Session {
   const { name, state: condition } = container;
   if (condition !== "running") {
-    throw new ContainerError("conflict", `container ${name} is ${condition}, not running`);
+    throw new ContainerError("conflict", `container ${name} is ${condition}, not running`, {
+      hint: condition === "created" ? `conmonctl start ${name} has it begin` : undefined,
+    });
   }
   options.signal?.throwIfAborted();
   state.make();

@@ -111,6 +111,86 @@ describe("conmonctl start", { skip }, () => {
   });
 });
 
+describe("conmonctl create", { skip }, () => {
+  it("makes a container that start has begin", async (t) => {
+    const ctl = prepare(t);
+    const script = "echo begun; cat; exit 3";
+    const made = await ctl.succeed(
+      ...["create", "-i", "--name", "job", "--json", "--", "sh", "-c", script],
+    );
+    const { id, name, pid } = JSON.parse(made);
+    assert.equal(name, "job");
+    const before = await ctl.inspect("job");
+    assert.deepEqual([before.id, before.pid, before.state], [id, pid, "created"]);
+    assert.deepEqual([before.started, before.exitStatus], [null, null]);
+    assert.equal(
+      await ctl.succeed("ps", "--quiet", "--no-trunc").then((all) => all.includes(id)),
+      false,
+    );
+    assert.match(await ctl.succeed("ps", "--all"), new RegExp(`job +created +${pid} `));
+    assert.equal(await ctl.succeed("logs", "job"), "");
+    const exec = await ctl.run("exec", "job", "true");
+    assert.match(exec.stderr, /is created, not running\nhint: conmonctl start job has it begin\n$/);
+    const waiting = ctl.start(["wait", "job"]);
+    const begun = await ctl.feed("input\n", "start", "--attach", "job");
+    assert.deepEqual(begun, { status: 3, stdout: "begun\ninput\n", stderr: "" });
+    assert.equal((await waiting.end).stdout, "3\n");
+    const after = await ctl.inspect("job");
+    assert.deepEqual([after.state, after.restarts], ["exited", 0]);
+  });
+
+  it("makes one that can be removed without force, or stopped and started", async (t) => {
+    const ctl = prepare(t);
+    const id = await ctl.succeed(
+      "create",
+      "--name",
+      "job",
+      "--restart",
+      "always",
+      "--",
+      "sleep",
+      "100",
+    );
+    const { pid } = await ctl.inspect(id);
+    await ctl.succeed("prune");
+    assert.equal((await ctl.inspect("job")).state, "created");
+    await ctl.succeed("rm", "job");
+    assert.equal(existsSync(`/proc/${pid}`), false);
+    assert.deepEqual(readdirSync(join(ctl.state, "containers")), []);
+    await ctl.succeed("create", "--name", "job", "--restart", "always", "--", "sleep", "100");
+    await ctl.succeed("stop", "job");
+    assert.deepEqual((await ctl.inspect("job")).state, "exited");
+    await ctl.succeed("start", "job");
+    assert.deepEqual((await ctl.inspect("job")).state, "running");
+  });
+
+  it("is started or removed by one of several", async (t) => {
+    const ctl = prepare(t);
+    await ctl.succeed("create", "--name", "job", "--", "sleep", "100");
+    const all = ["start", "rm", "start", "rm"].map((command) => ctl.run(command, "job"));
+    const results = await Promise.all(all);
+    const started = results.filter(({ status }, index) => status === 0 && index % 2 === 0).length;
+    // Who comes too late to remove it finds it removed, which is no error.
+    const removed = results.some(({ status }, index) => status === 0 && index % 2 === 1);
+    assert.equal(started, removed ? 0 : 1, JSON.stringify(results));
+  });
+
+  it("says what it needs", async (t) => {
+    const ctl = prepare(t);
+    assert.deepEqual(await ctl.run("create"), {
+      status: 2,
+      stdout: "",
+      stderr:
+        "conmonctl: create: neither a bundle nor a command was given\nhint: conmonctl create -- echo hello\n",
+    });
+    assert.equal((await ctl.run("create", "--", "no-such-program")).status, 127);
+    assert.equal(
+      await ctl.succeed("ps", "--all", "--json").then((text) => text.includes("no-such-program")),
+      false,
+    );
+  });
+});
+
 describe("conmonctl run --restart", { skip }, () => {
   it("shows every run, however short", async (t) => {
     const ctl = prepare(t);
