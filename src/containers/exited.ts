@@ -10,7 +10,7 @@ import { discardContainer } from "./remove.ts";
 import { beginIfLeft, restart, undoMaking } from "./restart.ts";
 import { afterRun, type Runs, readRuns, unbegunRun, writeRuns } from "./runs.ts";
 import { deleteContainer } from "./runtime.ts";
-import { lockUnlessStarting } from "./start-lock.ts";
+import { isBeingStarted } from "./start-lock.ts";
 import type { State } from "./state.ts";
 import { pause } from "./times.ts";
 import { watchFor } from "./watch.ts";
@@ -60,15 +60,10 @@ async function settle(
 
 /** It ended before anybody had it begin: there is nothing that its policy could start again. */
 async function settleUnbegun(state: State, record: ContainerRecord, runs: Runs): Promise<void> {
-  const unlock = lockUnlessStarting(state.container(record.id));
-  // It could not be made, or not begin; whoever tried that knows what to do.
-  if (unlock === undefined) return;
-  try {
-    await deleteContainer(record, record.id);
-    finish(state, record, failedRun(state, record, runs, undefined));
-  } finally {
-    unlock();
-  }
+  // It could not be made, or not begin; whoever tried that knows what to do. Who comes later waits for us.
+  if (isBeingStarted(state.container(record.id))) return;
+  await deleteContainer(record, record.id);
+  finish(state, record, failedRun(state, record, runs, undefined));
 }
 
 /** Goes on where this same exit command was killed. */

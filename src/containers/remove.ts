@@ -10,7 +10,7 @@ import { writeWhole } from "./files.ts";
 import { listContainers, ownContainerById } from "./find.ts";
 import { ownerOf, releaseName } from "./names.ts";
 import { type ContainerRecord, readRecord } from "./record.ts";
-import { madeRun, readRuns } from "./runs.ts";
+import { madeRun, unbegunRun } from "./runs.ts";
 import { deleteContainer } from "./runtime.ts";
 import { findShims } from "./shims.ts";
 import { lockUnlessStarting } from "./start-lock.ts";
@@ -77,8 +77,7 @@ async function endAndDiscard(
   const paths = state.container(record.id);
   writeWhole(paths.stop, "");
   // The exit command has done so, unless its monitor was killed, or the container was never started.
-  const isSettled =
-    isDone(container) && container.state !== "lost" && readRuns(paths) !== undefined;
+  const isSettled = container.state === "exited" && unbegunRun(paths) === undefined;
   if (!isSettled) await deleteContainer(record, record.id);
   await untilOver(state, record, signal);
   discardContainer(state, record);

@@ -13,7 +13,7 @@ import type { Monitor } from "./monitor.ts";
 import type { BeginOptions } from "./options.ts";
 import { type ContainerRecord, readRecord } from "./record.ts";
 import { notOurs, untilOver } from "./remove.ts";
-import { FIRST_RUN, madeRun, type Runs, readRuns, writeRuns } from "./runs.ts";
+import { FIRST_RUN, madeRun, type Runs, readRuns, unbegunRun, writeRuns } from "./runs.ts";
 import { deleteContainer } from "./runtime.ts";
 import { lockForStart } from "./start-lock.ts";
 import type { State } from "./state.ts";
@@ -61,6 +61,7 @@ export async function start(
     }
     checkEnded(container);
     await untilOver(state, record, options.signal);
+    await settleUnbegun(state, record);
     warn(record, options);
     return await launchAgain(state, record, options);
   } finally {
@@ -92,6 +93,15 @@ async function beginMade(
       await giveUp(state, record, error, () => untilOver(state, record));
     throw error;
   }
+}
+
+/** One that was made and ended before it had begun. Its exit command has left that to us, since we have the lock. */
+async function settleUnbegun(state: State, record: ContainerRecord): Promise<void> {
+  const paths = state.container(record.id);
+  const unbegun = unbegunRun(paths);
+  if (unbegun === undefined) return;
+  await deleteContainer(record, record.id);
+  writeRuns(paths, failedRun(state, record, unbegun, undefined));
 }
 
 function checkEnded({ name, state: condition }: Container): void {

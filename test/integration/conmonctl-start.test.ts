@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
+import { findContainer, State, start } from "../../src/containers/mod.ts";
 import { Conmonctl } from "../support/conmonctl.ts";
 import { makeFifo } from "../support/fifo.ts";
 import { unlessRootWith } from "../support/programs.ts";
@@ -162,6 +163,30 @@ describe("conmonctl create", { skip }, () => {
     assert.deepEqual((await ctl.inspect("job")).state, "exited");
     await ctl.succeed("start", "job");
     assert.deepEqual((await ctl.inspect("job")).state, "running");
+  });
+
+  it("makes one that is started again when it was stopped, as soon as its exit command is done", async (t) => {
+    const scratch = makeScratch(t);
+    const ctl = new Conmonctl(scratch);
+    const [runtime, gate, waits] = ["runtime", "gate", "waits"].map((name) => scratch.path(name));
+    const wait = `if [ ! -e ${waits} ]; then echo yes > ${waits}; read word < ${gate}; fi`;
+    writeFileSync(
+      String(runtime),
+      `#!/bin/sh\ncase "$*" in *" delete "*) ${wait};; esac\nexec runc "$@"\n`,
+      { mode: 0o755 },
+    );
+    const tell = makeFifo(scratch, String(gate));
+    const options = ["--name", "job", "--runtime", String(runtime)];
+    await ctl.succeed("create", ...options, "--", "sleep", "100");
+    await ctl.succeed("stop", "job");
+    await textOf(String(waits));
+    const state = new State(ctl.state);
+    // It looks whether somebody else makes or starts it before it waits for anything.
+    const started = start(state, findContainer(state, "job"));
+    tell("go");
+    assert.equal((await started).name, "job");
+    const events = await ctl.happened("start job");
+    assert.deepEqual(events, ["create job", "stop job", "exit job", "create job", "start job"]);
   });
 
   it("is started or removed by one of several", async (t) => {
