@@ -8,6 +8,7 @@ import { registerDaemon } from "./commands/daemon.ts";
 import { registerDoctor } from "./commands/doctor.ts";
 import { registerEvents } from "./commands/events.ts";
 import { registerExec } from "./commands/exec.ts";
+import { registerHelp } from "./commands/help.ts";
 import { registerInspect } from "./commands/inspect.ts";
 import { registerInternal } from "./commands/internal.ts";
 import { registerKill } from "./commands/kill.ts";
@@ -55,6 +56,7 @@ const registrations: readonly Registration[] = [
   registerDaemon,
   registerDoctor,
   registerCompletion,
+  registerHelp,
   registerInternalComplete,
 ];
 
