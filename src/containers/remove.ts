@@ -6,7 +6,6 @@ import { isAbandoned } from "./abandoned.ts";
 import { type Container, isOver } from "./container.ts";
 import { ContainerError, isCode } from "./errors.ts";
 import { appendEvent } from "./event-log.ts";
-import { writeWhole } from "./files.ts";
 import { listContainers, ownContainerById } from "./find.ts";
 import { ownerOf, releaseName } from "./names.ts";
 import { type ContainerRecord, readRecord } from "./record.ts";
@@ -15,6 +14,7 @@ import { deleteContainer } from "./runtime.ts";
 import { findShims } from "./shims.ts";
 import { lockUnlessStarting } from "./start-lock.ts";
 import type { State } from "./state.ts";
+import { wantEnd } from "./wanted-end.ts";
 import { watchFor } from "./watch.ts";
 
 /** How long a monitor may take for its part, in milliseconds. */
@@ -75,7 +75,7 @@ async function endAndDiscard(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const paths = state.container(record.id);
-  writeWhole(paths.stop, "");
+  wantEnd(state, record.id);
   // The exit command has done so, unless its monitor was killed, or the container was never started.
   const isSettled = container.state === "exited" && unbegunRun(paths) === undefined;
   if (!isSettled) await deleteContainer(record, record.id);

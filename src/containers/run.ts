@@ -4,7 +4,6 @@ import { resolve } from "node:path";
 import { type AttachedContainer, begin, meet, type StartedContainer } from "./begin.ts";
 import { makeBundle } from "./bundle.ts";
 import { appendEvent } from "./event-log.ts";
-import { writeWhole } from "./files.ts";
 import { launchMonitor } from "./launch.ts";
 import { logSettings } from "./log-settings.ts";
 import { lostLogWarning } from "./log-warning.ts";
@@ -18,6 +17,7 @@ import { FIRST_RUN } from "./runs.ts";
 import { deleteContainer } from "./runtime.ts";
 import { lockForStart } from "./start-lock.ts";
 import { State } from "./state.ts";
+import { wantEnd } from "./wanted-end.ts";
 
 /**
  * Starts a container: from a bundle, which is not written to, or a command.
@@ -144,7 +144,7 @@ async function takeBack(
   monitor: Monitor | undefined,
 ): Promise<void> {
   if (monitor !== undefined) {
-    writeWhole(state.container(record.id).stop, "");
+    wantEnd(state, record.id);
     await deleteContainer(record, record.id);
     await monitor.ended();
   }

@@ -5,7 +5,6 @@ import type { Container } from "./container.ts";
 import { ContainerError } from "./errors.ts";
 import { appendEvent } from "./event-log.ts";
 import { failedRun } from "./failed-run.ts";
-import { writeWhole } from "./files.ts";
 import { ownContainerById } from "./find.ts";
 import { launchMonitor } from "./launch.ts";
 import { lostLogWarning } from "./log-warning.ts";
@@ -17,6 +16,7 @@ import { FIRST_RUN, madeRun, type Runs, readRuns, unbegunRun, writeRuns } from "
 import { deleteContainer } from "./runtime.ts";
 import { lockForStart } from "./start-lock.ts";
 import type { State } from "./state.ts";
+import { wantEnd } from "./wanted-end.ts";
 
 /** Which container, as it was a moment ago. */
 type Wanted = Pick<Container, "id" | "name" | "own" | "owner">;
@@ -155,7 +155,7 @@ async function giveUp(
 ): Promise<void> {
   const { id } = record;
   const paths = state.container(id);
-  writeWhole(paths.stop, "");
+  wantEnd(state, id);
   await deleteContainer(record, id);
   await ended();
   const runs = readRuns(paths);
