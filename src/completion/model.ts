@@ -48,14 +48,20 @@ export interface CompletedCommand {
   readonly commands: readonly CompletedCommand[];
 }
 
+/** What commander calls its own command. */
+const HELP = "help";
+
 /** Commands and options that are hidden from the help are left out. */
 export function completedCommand(command: Command, path: readonly string[] = []): CompletedCommand {
   const help = command.createHelp();
-  const commands = help
-    .visibleCommands(command)
-    // commander adds this one to those that have commands.
-    .filter((child) => child.name() !== "help")
-    .map((child) => completedCommand(child, [...path, child.name()]));
+  const visible = help.visibleCommands(command);
+  // commander adds this one to those that have commands.
+  const named = visible.filter((child) => child.name() !== HELP);
+  const commands = visible.map((child) =>
+    child.name() === HELP
+      ? helpCommand(child, [...path, HELP], named)
+      : completedCommand(child, [...path, child.name()]),
+  );
   return {
     path,
     name: command.name(),
@@ -64,6 +70,25 @@ export function completedCommand(command: Command, path: readonly string[] = [])
     options: help.visibleOptions(command).map(completedOption),
     arguments: command.registeredArguments.map(completedArgument),
     commands,
+  };
+}
+
+/** The command that shows the help of one of its siblings. */
+function helpCommand(
+  command: Command,
+  path: readonly string[],
+  siblings: readonly Command[],
+): CompletedCommand {
+  const choices = siblings.map((sibling) => sibling.name());
+  const argument = { kind: "choice", name: "COMMAND", choices, description: "which" } as const;
+  return {
+    path,
+    name: command.name(),
+    aliases: [],
+    description: oneLine(command.description()),
+    options: [],
+    arguments: [{ ...argument, required: false, variadic: false }],
+    commands: [],
   };
 }
 

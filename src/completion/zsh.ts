@@ -62,15 +62,29 @@ ${command.commands.length > 0 ? dispatch(program, command) : ""}}
 
 /** What comes after the dashes is a command line; after dashes without what has to be before them there may be that. */
 function afterDashes(command: CompletedCommand): string {
-  const isComplete =
-    skippedByDashes(command) > 0 ? "" : " && ((dashes > 2)) && [[ $words[dashes-1] != -* ]]";
+  const needsMore = skippedByDashes(command) === 0;
   return `  local -i dashes=\${words[(i)--]}
-  if ((dashes < CURRENT))${isComplete}; then
+${needsMore ? countGiven(command) : ""}  if ((dashes < CURRENT${needsMore ? " && given" : ""})); then
     shift $dashes words
     ((CURRENT -= dashes))
     _normal
     return
   fi
+`;
+}
+
+/** How many arguments there are before the dashes: words that are neither options nor values of options. */
+function countGiven({ options }: CompletedCommand): string {
+  const withValue = options.filter(({ value }) => value !== undefined);
+  const patterns = withValue.flatMap(({ spellings }) => spellings.map(quote));
+  const skip = patterns.length === 0 ? "" : `      (${patterns.join("|")}) ((++i)) ;;\n`;
+  return `  local -i i given=0
+  for ((i = 2; i < dashes; i++)); do
+    case $words[i] in
+${skip}      (-*) ;;
+      (*) ((++given)) ;;
+    esac
+  done
 `;
 }
 

@@ -175,6 +175,7 @@ const EACH = "an array with an object for each container";
 
 /** By the names of the commands. */
 export const JSON_OUTPUT: Readonly<Record<string, JsonOutput>> = {
+  create: { form: "an object", fields: { ...AFFECTED, pid: "of its process, which waits" } },
   run: { form: "an object", fields: { ...AFFECTED, pid: "of its first process" } },
   start: { form: EACH, fields: AFFECTED },
   ps: { form: EACH, fields: CONTAINER },

@@ -3,10 +3,12 @@ import { Command } from "commander";
 import { build } from "../conmond/build.ts";
 import { registerAttach } from "./commands/attach.ts";
 import { registerCompletion, registerInternalComplete } from "./commands/completion.ts";
+import { registerCreate } from "./commands/create.ts";
 import { registerDaemon } from "./commands/daemon.ts";
 import { registerDoctor } from "./commands/doctor.ts";
 import { registerEvents } from "./commands/events.ts";
 import { registerExec } from "./commands/exec.ts";
+import { registerHelp } from "./commands/help.ts";
 import { registerInspect } from "./commands/inspect.ts";
 import { registerInternal } from "./commands/internal.ts";
 import { registerKill } from "./commands/kill.ts";
@@ -33,6 +35,7 @@ export type Registration = (program: Command) => void;
 /** In the order of the help. */
 const registrations: readonly Registration[] = [
   registerRun,
+  registerCreate,
   registerStart,
   registerPs,
   registerLogs,
@@ -53,6 +56,7 @@ const registrations: readonly Registration[] = [
   registerDaemon,
   registerDoctor,
   registerCompletion,
+  registerHelp,
   registerInternalComplete,
 ];
 

@@ -1,4 +1,5 @@
 /** From a container that was made to one that runs. */
+import { markBeginning, unmarkBeginning } from "./beginning.ts";
 import { Connection } from "./connection.ts";
 import { setFirstSize } from "./control.ts";
 import { appendEvent } from "./event-log.ts";
@@ -103,16 +104,20 @@ export async function begin(
 ): Promise<StartedContainer> {
   const { record, pid, runs } = made;
   const { id, name } = record;
+  const paths = state.container(id);
   const met = meet(state, made, options);
   try {
+    markBeginning(paths);
     // Before the start, since the exit command of a short run is quick to come.
-    writeRuns(state.container(id), { ...runs, started: new Date().toISOString() });
+    writeRuns(paths, { ...runs, started: new Date().toISOString() });
     // This too, or the end of a short run would be told first.
     appendEvent(state, { type: "start", id, name, pid });
     await startContainer(record, id);
   } catch (error) {
     met.connection?.close();
     throw error;
+  } finally {
+    unmarkBeginning(paths);
   }
   return met;
 }

@@ -1,7 +1,8 @@
 /** The bundle that a container is started from: made anew for each, from options or from a given bundle. */
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { ContainerError, reasonOf } from "./errors.ts";
+import { writeWhole } from "./files.ts";
 import { makeHostRoot } from "./host-root.ts";
 import { isConfig, type OciConfig, type OciMount, type OciProcess } from "./oci.ts";
 import type { MountOption, ProcessOptions, RunOptions } from "./options.ts";
@@ -49,7 +50,7 @@ export function makeBundle(directory: string, id: string, options: RunOptions): 
   if (options.network !== undefined) setNetwork(config, options.network);
   const warned = options.onWarning !== undefined && isHostRuntime(options.runtime ?? "");
   if (warned) silenceRuntime(config);
-  writeFileSync(join(directory, "config.json"), JSON.stringify(config, null, 2));
+  writeWhole(join(directory, "config.json"), JSON.stringify(config, null, 2));
   return config;
 }
 

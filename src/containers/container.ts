@@ -1,12 +1,14 @@
 /** What is known of a container: from its record, if it has one, and from its monitor, if it runs. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { isLeftUnbegun } from "./beginning.ts";
 import { changedAt, readIfThere } from "./files.ts";
 import { isAlive, readPidFile } from "./process-state.ts";
 import type { ContainerRecord } from "./record.ts";
 import { type Runs, readRuns } from "./runs.ts";
 import { type Owner, pathOf, type Shim } from "./shims.ts";
-import type { State } from "./state.ts";
+import { isBeingStarted } from "./start-lock.ts";
+import type { ContainerPaths, State } from "./state.ts";
 
 /**
  * - `created`: it is being made, or has not been started yet
@@ -55,6 +57,8 @@ export interface Container {
 
 /** For how long a container may be in the making without a monitor, in milliseconds. */
 const MAKING = 60_000;
+/** The same if whoever made it was killed, and its monitor may not be there yet. */
+const APPEARING = 2000;
 
 /** A container with a record. */
 export function ownContainer(
@@ -67,7 +71,9 @@ export function ownContainer(
   const exitStatus = readStatus(paths.exit);
   const pid = readPidFile(paths.containerPid);
   const lives = exitStatus === null && pid !== undefined && isAlive(pid);
-  const condition = stateOf(record, runs, { exitStatus, lives, shim });
+  const begun =
+    lives && runs !== undefined && runs.started !== null && !isLeftUnbegun(paths, record);
+  const condition = stateOf(paths, record, runs, { exitStatus, begun, shim });
   return {
     id: record.id,
     name: record.name,
@@ -79,7 +85,7 @@ export function ownContainer(
     exitStatus: condition === "exited" || condition === "restarting" ? exitStatus : null,
     outOfMemory: existsSync(paths.oom),
     created: record.created,
-    started: runs?.started ?? null,
+    started: lives && !begun ? null : (runs?.started ?? null),
     ended: exitStatus === null ? null : (changedAt(paths.exit)?.toISOString() ?? null),
     next: condition === "restarting" ? (runs?.next ?? null) : null,
     restarts: (runs?.count ?? 1) - 1,
@@ -96,17 +102,19 @@ export function ownContainer(
 }
 
 function stateOf(
+  paths: ContainerPaths,
   record: ContainerRecord,
   runs: Runs | undefined,
-  now: { exitStatus: number | null; lives: boolean; shim: Shim | undefined },
+  now: { exitStatus: number | null; begun: boolean; shim: Shim | undefined },
 ): ContainerState {
-  const { exitStatus, lives, shim } = now;
+  const { exitStatus, begun, shim } = now;
   if (isRestartPending(runs, shim)) return "restarting";
   if (exitStatus !== null) return "exited";
-  if (shim !== undefined) return lives && runs?.started != null ? "running" : "created";
+  if (shim !== undefined) return begun ? "running" : "created";
   const made = runs === undefined ? record.created : runs.started === null ? runs.made : undefined;
-  const young = made !== undefined && Date.now() - Date.parse(made) < MAKING;
-  return young ? "created" : "lost";
+  const age = made === undefined ? MAKING : Date.now() - Date.parse(made);
+  const isMade = age < APPEARING || (age < MAKING && isBeingStarted(paths));
+  return isMade ? "created" : "lost";
 }
 
 function isRestartPending(runs: Runs | undefined, shim: Shim | undefined): boolean {

@@ -46,6 +46,11 @@ export function reasonOf(error: unknown): string {
   return found?.[1] ?? error.message;
 }
 
+/** Whether there was no room for what was written. */
+export function isDiskFull(error: unknown): boolean {
+  return isCode(error, "ENOSPC") || isCode(error, "EDQUOT");
+}
+
 /** Whether a system call failed with this error. */
 export function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;

@@ -1,6 +1,6 @@
 /** events.jsonl: what has happened, a JSON object a line. */
 import { closeSync, fstatSync, openSync, renameSync, statSync, writeSync } from "node:fs";
-import { isCode } from "./errors.ts";
+import { isCode, isDiskFull } from "./errors.ts";
 import type { State } from "./state.ts";
 
 /** The kinds of {@link ContainerEvent}s. */
@@ -42,13 +42,18 @@ export interface ContainerEvent {
 /** A larger file is put aside, in bytes; one old file is kept. */
 const SIZE_MAX = 8 * 1024 * 1024;
 
-/** Adds an event, by one write(2): what is there stays whole whoever writes at the same time. */
+/**
+ * Adds an event, by one write(2): what is there stays whole whoever writes at the same time. Where the disk is full it
+ * is lost, since what it tells of, such as a container's end, matters more.
+ */
 export function appendEvent(state: State, event: Omit<ContainerEvent, "time">): void {
   const line = `${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`;
   const fd = openSync(state.events, "a", 0o600);
   try {
     writeSync(fd, line);
     putAside(state, fd);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
   } finally {
     closeSync(fd);
   }

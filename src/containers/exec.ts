@@ -1,5 +1,5 @@
 /** A further process in a container. */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { findProgram } from "../programs/find-program.ts";
@@ -9,6 +9,7 @@ import type { Container } from "./container.ts";
 import { resizeTerminal, type TerminalSize } from "./control.ts";
 import { ContainerError, isCode } from "./errors.ts";
 import { appendEvent } from "./event-log.ts";
+import { writeWhole } from "./files.ts";
 import { Monitor } from "./monitor.ts";
 import { newId } from "./names.ts";
 import type { ProcessOptions } from "./options.ts";
@@ -178,7 +179,9 @@ interface Session {
 function makeSession(state: State, container: Container, options: ExecOptions): Session {
   const { name, state: condition } = container;
   if (condition !== "running") {
-    throw new ContainerError("conflict", `container ${name} is ${condition}, not running`);
+    throw new ContainerError("conflict", `container ${name} is ${condition}, not running`, {
+      hint: condition === "created" ? `conmonctl start ${name} has it begin` : undefined,
+    });
   }
   options.signal?.throwIfAborted();
   state.make();
@@ -220,7 +223,7 @@ async function pidOf(monitor: Monitor, what: string, connection: Connection): Pr
 function writeProcess(directory: string, container: Container, options: ExecOptions): void {
   const config = readBundle(container.bundle);
   applyProcessOptions(config, { terminal: false, ...options });
-  writeFileSync(join(directory, "process.json"), JSON.stringify(config.process));
+  writeWhole(join(directory, "process.json"), JSON.stringify(config.process));
 }
 
 function monitorArguments(

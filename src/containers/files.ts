@@ -10,9 +10,13 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { randomName } from "../sys/mod.ts";
-import { isCode } from "./errors.ts";
+import { ContainerError, isCode, isDiskFull, reasonOf } from "./errors.ts";
 
-/** Writes a file beside its place and renames it. Mode 0600. */
+/**
+ * Writes a file beside its place and renames it. Mode 0600.
+ *
+ * @throws ContainerError; the system's own error, ENOENT, if the directory is not there
+ */
 export function writeWhole(path: string, text: string): void {
   const fresh = join(dirname(path), `.new-${randomName(6)}`);
   try {
@@ -20,7 +24,11 @@ export function writeWhole(path: string, text: string): void {
     renameSync(fresh, path);
   } catch (error) {
     rmSync(fresh, { force: true });
-    throw error;
+    if (isCode(error, "ENOENT")) throw error;
+    throw new ContainerError("failed", `cannot write ${path}: ${reasonOf(error)}`, {
+      hint: isDiskFull(error) ? "conmonctl prune and rm make room" : undefined,
+      cause: error,
+    });
   }
 }
 

@@ -5,6 +5,14 @@ import { commandLineProgram } from "./programs.ts";
 import type { ContainerRecord } from "./record.ts";
 import type { State } from "./state.ts";
 
+/**
+ * What a shell does to run the exit command once more if it was killed: it takes as long as the back-off of a restart
+ * does, and nobody else would do what it has not done. It is told the monitor, whose child the shell is, to know again
+ * what it has begun. One that crashes each time is given up.
+ */
+const UNLESS_KILLED =
+  'left=5; while "$@" "$PPID"; status=$?; [ $status -gt 128 ] && [ $left -gt 0 ]; do left=$((left - 1)); done; exit $status';
+
 /** Starts the monitor, which has the runtime make the container. */
 export function launchMonitor(state: State, record: ContainerRecord): Monitor {
   const paths = state.container(record.id);
@@ -13,13 +21,15 @@ export function launchMonitor(state: State, record: ContainerRecord): Monitor {
   }
   mkdirSync(state.runtimeRoot(record.runtime), { recursive: true, mode: 0o700 });
   // What the run before left.
-  for (const file of [paths.exit, paths.oom, paths.containerPid]) rmSync(file, { force: true });
+  const left = [paths.exit, paths.oom, paths.containerPid, paths.beginning];
+  for (const file of left) rmSync(file, { force: true });
   return new Monitor(`cannot make container ${record.name}`, monitorArguments(state, record));
 }
 
 function monitorArguments(state: State, record: ContainerRecord): string[] {
   const paths = state.container(record.id);
-  const afterwards = [commandLineProgram(), "internal", "exited", state.directory, record.id];
+  const exited = [commandLineProgram(), "internal", "exited", state.directory, record.id];
+  const afterwards = ["-c", UNLESS_KILLED, "conmonctl", process.execPath, ...exited];
   return [
     ...["--api-version", "1", "--cid", record.id, "--cuuid", record.id, "--name", record.name],
     ...["--runtime", record.runtime],
@@ -31,7 +41,7 @@ function monitorArguments(state: State, record: ContainerRecord): string[] {
     ...(record.stdin ? ["--stdin"] : []),
     ...record.logs.flatMap((log) => ["--log-path", log]),
     ...record.monitorArguments,
-    ...["--exit-command", process.execPath],
+    ...["--exit-command", "/bin/sh"],
     ...afterwards.map((argument) => `--exit-command-arg=${argument}`),
   ];
 }

@@ -26,7 +26,7 @@ export type {
   RunOptions,
 } from "./options.ts";
 export { findRuntime } from "./programs.ts";
-export { attachToRuns, wantEnd } from "./reattach.ts";
+export { attachToRuns } from "./reattach.ts";
 export { pruneContainers, removeContainer } from "./remove.ts";
 export { create, run } from "./run.ts";
 export type { Owner } from "./shims.ts";
@@ -37,3 +37,4 @@ export { STOP_TIMEOUT, signalContainer, signalNumber, stopContainer } from "./st
 export { unlessAborted } from "./times.ts";
 export { readUsage, type Usage } from "./usage.ts";
 export { waitForEnd } from "./wait.ts";
+export { wantEnd } from "./wanted-end.ts";

@@ -66,7 +66,10 @@ export interface RunOptions extends ProcessOptions, BeginOptions {
   readonly name?: string;
   /** A name, a path, or `host`. Default: the first of runc and crun that is installed. */
   readonly runtime?: string;
-  /** Keep standard input open for attached clients. Default: false. */
+  /**
+   * Attached clients can write to its standard input. What `run` starts without `attach` has it open whoever comes and
+   * goes; else it ends when a client ends it, or leaves. Default: false.
+   */
   readonly stdin?: boolean;
   /** In bytes. Default: no limit. */
   readonly memory?: number;

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { attachTo } from "./attach.ts";
 import { Connection } from "./connection.ts";
 import { type Container, isOver } from "./container.ts";
-import { writeWhole } from "./files.ts";
 import { ownContainerById } from "./find.ts";
 import { follow, unfollow } from "./followers.ts";
 import { readRuns } from "./runs.ts";
@@ -67,12 +66,6 @@ export async function* attachToRuns(
     connection?.close();
     unfollow(paths);
   }
-}
-
-/** Says that a container's end is wanted: it will not be started again. */
-export function wantEnd(state: State, id: string): void {
-  const paths = state.container(id);
-  if (existsSync(paths.directory)) writeWhole(paths.stop, "");
 }
 
 /** A socket of the run before may still be there; the next look finds the right one. */

@@ -6,21 +6,22 @@ import { isAbandoned } from "./abandoned.ts";
 import { type Container, isOver } from "./container.ts";
 import { ContainerError, isCode } from "./errors.ts";
 import { appendEvent } from "./event-log.ts";
-import { writeWhole } from "./files.ts";
 import { listContainers, ownContainerById } from "./find.ts";
 import { ownerOf, releaseName } from "./names.ts";
 import { type ContainerRecord, readRecord } from "./record.ts";
-import { readRuns } from "./runs.ts";
+import { madeRun, unbegunRun } from "./runs.ts";
 import { deleteContainer } from "./runtime.ts";
 import { findShims } from "./shims.ts";
+import { lockUnlessStarting } from "./start-lock.ts";
 import type { State } from "./state.ts";
+import { wantEnd } from "./wanted-end.ts";
 import { watchFor } from "./watch.ts";
 
 /** How long a monitor may take for its part, in milliseconds. */
 const PATIENCE = 10_000;
 
 /**
- * Removes a container with all that belongs to it, its log too.
+ * Removes a container that has ended, or never begun, with all that belongs to it, its log too.
  *
  * @param force one that runs is killed
  * @param signal gives up waiting for its end; it is not removed then
@@ -37,16 +38,46 @@ export async function removeContainer(
   if (!container.own) throw notOurs(container, "rm");
   // Somebody else has just removed it.
   if (record === undefined) return;
-  const over = container.state === "exited" || container.state === "lost";
-  if (!over && !force) {
+  if (isDone(container) || force) return await endAndDiscard(state, container, record, signal);
+  const unlock = lockMade(state, container);
+  if (unlock === undefined) {
     throw new ContainerError("conflict", `container ${container.name} is ${container.state}`, {
       hint: `conmonctl stop ${container.name} ends it; rm --force kills it`,
     });
   }
+  try {
+    await endAndDiscard(state, container, record, signal);
+  } finally {
+    unlock();
+  }
+}
+
+function isDone({ state }: Container): boolean {
+  return state === "exited" || state === "lost";
+}
+
+/** Locks a container that was made and has not begun, so that nobody has it begin; undefined if it is none. */
+function lockMade(state: State, { id, state: condition }: Container): (() => void) | undefined {
+  const paths = state.container(id);
+  const unlock = condition === "created" ? lockUnlessStarting(paths) : undefined;
+  if (unlock === undefined) return undefined;
+  // Whoever had the lock before may have had it begin.
+  const now = ownContainerById(state, id)?.state;
+  if (now !== undefined && madeRun(paths, now) !== undefined) return unlock;
+  unlock();
+  return undefined;
+}
+
+async function endAndDiscard(
+  state: State,
+  container: Container,
+  record: ContainerRecord,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const paths = state.container(record.id);
-  writeWhole(paths.stop, "");
+  wantEnd(state, record.id);
   // The exit command has done so, unless its monitor was killed, or the container was never started.
-  const isSettled = over && container.state !== "lost" && readRuns(paths) !== undefined;
+  const isSettled = container.state === "exited" && unbegunRun(paths) === undefined;
   if (!isSettled) await deleteContainer(record, record.id);
   await untilOver(state, record, signal);
   discardContainer(state, record);

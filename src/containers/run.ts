@@ -4,7 +4,6 @@ import { resolve } from "node:path";
 import { type AttachedContainer, begin, meet, type StartedContainer } from "./begin.ts";
 import { makeBundle } from "./bundle.ts";
 import { appendEvent } from "./event-log.ts";
-import { writeWhole } from "./files.ts";
 import { launchMonitor } from "./launch.ts";
 import { logSettings } from "./log-settings.ts";
 import { lostLogWarning } from "./log-warning.ts";
@@ -18,6 +17,7 @@ import { FIRST_RUN } from "./runs.ts";
 import { deleteContainer } from "./runtime.ts";
 import { lockForStart } from "./start-lock.ts";
 import { State } from "./state.ts";
+import { wantEnd } from "./wanted-end.ts";
 
 /**
  * Starts a container: from a bundle, which is not written to, or a command.
@@ -34,7 +34,9 @@ import { State } from "./state.ts";
 export function run(options: RunOptions & { readonly attach: true }): Promise<AttachedContainer>;
 export function run(options: RunOptions): Promise<StartedContainer>;
 export async function run(options: RunOptions): Promise<StartedContainer> {
-  return await make(options, begin);
+  // Whoever comes and goes must not end the input of a container that nobody was attached to at first.
+  const open = options.stdin === true && options.attach !== true;
+  return await make(options, begin, open ? ["--leave-stdin-open"] : []);
 }
 
 /**
@@ -45,18 +47,23 @@ export async function run(options: RunOptions): Promise<StartedContainer> {
 export function create(options: RunOptions & { readonly attach: true }): Promise<AttachedContainer>;
 export function create(options: RunOptions): Promise<StartedContainer>;
 export async function create(options: RunOptions): Promise<StartedContainer> {
-  return await make(options, meet);
+  // Whoever starts it may attach to it at first.
+  return await make(options, meet, []);
 }
 
-/** @param welcome what is done with it once it is made */
+/**
+ * @param welcome what is done with it once it is made
+ * @param inputArguments conmon's options for its input
+ */
 async function make(
   options: RunOptions,
   welcome: typeof begin | typeof meet,
+  inputArguments: readonly string[],
 ): Promise<StartedContainer> {
   const state = new State(options.state);
   state.make();
   options.signal?.throwIfAborted();
-  const { record, unlock } = prepare(state, options);
+  const { record, unlock } = prepare(state, options, inputArguments);
   let monitor: Monitor | undefined;
   try {
     monitor = launchMonitor(state, record);
@@ -87,6 +94,7 @@ function warn({ name, runtime, logs }: ContainerRecord, options: RunOptions): vo
 function prepare(
   state: State,
   options: RunOptions,
+  inputArguments: readonly string[],
 ): { readonly record: ContainerRecord; readonly unlock: () => void } {
   const id = newId();
   const paths = state.container(id);
@@ -112,7 +120,7 @@ function prepare(
       terminal: config.process.terminal ?? false,
       stdin: options.stdin ?? false,
       logs: logs.logs,
-      monitorArguments: [...logs.arguments, ...monitorArguments(options)],
+      monitorArguments: [...logs.arguments, ...timeoutArguments(options), ...inputArguments],
       remove: options.remove ?? false,
       restart: options.restart ?? { when: "no" },
     });
@@ -125,11 +133,8 @@ function prepare(
   }
 }
 
-function monitorArguments(options: RunOptions): string[] {
-  const { timeout, stdin, attach } = options;
-  // Whoever comes and goes must not end the input of a container that nobody was attached to at first.
-  const open = stdin === true && attach !== true ? ["--leave-stdin-open"] : [];
-  return [...(timeout === undefined ? [] : ["--timeout", String(timeout)]), ...open];
+function timeoutArguments({ timeout }: RunOptions): string[] {
+  return timeout === undefined ? [] : ["--timeout", String(timeout)];
 }
 
 /** Nothing is left of a container that could not be started. */
@@ -139,7 +144,7 @@ async function takeBack(
   monitor: Monitor | undefined,
 ): Promise<void> {
   if (monitor !== undefined) {
-    writeWhole(state.container(record.id).stop, "");
+    wantEnd(state, record.id);
     await deleteContainer(record, record.id);
     await monitor.ended();
   }

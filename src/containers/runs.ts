@@ -2,6 +2,8 @@
  * runs.json: how often a container was started, and whether it will be again. Only whoever starts it writes
  * it: `run` and `start`, who have the lock of start-lock.ts, and then the exit command, so that two writers never meet.
  */
+
+import type { ContainerState } from "./container.ts";
 import { readIfThere, writeWhole } from "./files.ts";
 import { isObject } from "./oci.ts";
 import type { RestartPolicy } from "./options.ts";
@@ -16,6 +18,8 @@ export interface Runs {
   readonly inARow: number;
   /** When somebody began to make this run, if it is neither the first nor a restart. */
   readonly made?: string;
+  /** The pid of the monitor whose exit command has written this; undefined: `run` or `start` has. */
+  readonly keeper?: number | undefined;
   /** When its process was started last; `null`: it is being made. */
   readonly started: string | null;
   /** When that run was over; `null`: as far as is known it is not. */
@@ -59,6 +63,16 @@ export function unbegunRun(paths: ContainerPaths): Runs | undefined {
   const runs = readRuns(paths);
   if (runs === undefined) return FIRST_RUN;
   return runs.started === null && runs.ended === null && runs.made !== undefined ? runs : undefined;
+}
+
+/**
+ * The run that was made and can be had to begin; undefined if there is none. If the container's state is `created`
+ * although the run is said to have begun, whoever was about to have it begin was killed.
+ */
+export function madeRun(paths: ContainerPaths, condition: ContainerState): Runs | undefined {
+  if (condition !== "created") return undefined;
+  const runs = readRuns(paths);
+  return runs !== undefined && runs.started !== null ? runs : unbegunRun(paths);
 }
 
 /** What is decided at the end of a run: `next` says whether and when there is another one. */

@@ -1,7 +1,12 @@
 /** Calls of an OCI runtime. */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { ContainerError, type ContainerErrorCode } from "./errors.ts";
+import { isObject } from "./oci.ts";
 import { programEnvironment } from "./programs.ts";
+import { parseJson } from "./record.ts";
+
+/** How long a runtime may take to say how a container is, in milliseconds. */
+const STATUS_PATIENCE = 5000;
 
 /** Whose container it is that a runtime is to do something to. */
 export interface RuntimeCommand {
@@ -48,6 +53,25 @@ export async function deleteContainer(command: RuntimeCommand, id: string): Prom
     "failed",
     `cannot delete container ${id.slice(0, 12)}: ${reasonIn(stderr)}`,
   );
+}
+
+/**
+ * Runs `RUNTIME ... state ID`, and waits for it.
+ *
+ * @returns `created`, `running` and so on; undefined if the runtime knows no such container, or does not say
+ */
+export function runtimeStatus(command: RuntimeCommand, id: string): string | undefined {
+  const { runtime, runtimeArguments } = command;
+  const { stdout } = spawnSync(runtime, [...runtimeArguments, "state", id], {
+    cwd: "/",
+    env: programEnvironment(),
+    stdio: ["ignore", "pipe", "ignore"],
+    encoding: "utf8",
+    timeout: STATUS_PATIENCE,
+    killSignal: "SIGKILL",
+  });
+  const state = parseJson(stdout ?? "");
+  return isObject(state) && typeof state.status === "string" ? state.status : undefined;
 }
 
 /** What a runtime said about a container that could not be started, as an error. */

@@ -21,6 +21,18 @@ export function lockForStart(paths: ContainerPaths, name: string): () => void {
   throw new ContainerError("conflict", `container ${name} is being started by somebody else`);
 }
 
+/** Whether somebody makes a container, or starts it. One that has just been removed is nobody's. */
+export function isBeingStarted(paths: ContainerPaths): boolean {
+  try {
+    const unlock = lockUnlessStarting(paths);
+    unlock?.();
+    return unlock === undefined;
+  } catch (error) {
+    if (isCode(error, "ENOENT")) return false;
+    throw error;
+  }
+}
+
 /** The same lock; undefined if somebody else makes the container, or starts it. */
 export function lockUnlessStarting(paths: ContainerPaths): (() => void) | undefined {
   const fd = openSync(paths.lock, constants.O_RDWR | constants.O_CREAT, 0o600);

@@ -5,7 +5,6 @@ import type { Container } from "./container.ts";
 import { ContainerError } from "./errors.ts";
 import { appendEvent } from "./event-log.ts";
 import { failedRun } from "./failed-run.ts";
-import { writeWhole } from "./files.ts";
 import { ownContainerById } from "./find.ts";
 import { launchMonitor } from "./launch.ts";
 import { lostLogWarning } from "./log-warning.ts";
@@ -13,10 +12,11 @@ import type { Monitor } from "./monitor.ts";
 import type { BeginOptions } from "./options.ts";
 import { type ContainerRecord, readRecord } from "./record.ts";
 import { notOurs, untilOver } from "./remove.ts";
-import { FIRST_RUN, type Runs, readRuns, unbegunRun, writeRuns } from "./runs.ts";
+import { FIRST_RUN, madeRun, type Runs, readRuns, unbegunRun, writeRuns } from "./runs.ts";
 import { deleteContainer } from "./runtime.ts";
 import { lockForStart } from "./start-lock.ts";
 import type { State } from "./state.ts";
+import { wantEnd } from "./wanted-end.ts";
 
 /** Which container, as it was a moment ago. */
 type Wanted = Pick<Container, "id" | "name" | "own" | "owner">;
@@ -54,13 +54,14 @@ export async function start(
       throw new ContainerError("not-found", `container ${name} has just been removed`);
     }
     // The lock is ours, so it is not just being made: whoever made it has gone, or wanted no more.
-    const made = container.monitorPid === null ? undefined : unbegunRun(paths);
-    if (container.state === "created" && made !== undefined) {
+    const made = container.monitorPid === null ? undefined : madeRun(paths, container.state);
+    if (made !== undefined) {
       warn(record, options);
       return await beginMade(state, record, { pid: container.pid, runs: made }, options);
     }
     checkEnded(container);
     await untilOver(state, record, options.signal);
+    await settleUnbegun(state, record);
     warn(record, options);
     return await launchAgain(state, record, options);
   } finally {
@@ -87,10 +88,20 @@ async function beginMade(
   try {
     return await begin(state, { record, pid, runs }, options);
   } catch (error) {
-    const hasBegun = unbegunRun(state.container(record.id)) === undefined;
-    if (hasBegun) await giveUp(state, record, error, () => untilOver(state, record));
+    const started = readRuns(state.container(record.id))?.started ?? null;
+    if (started !== runs.started)
+      await giveUp(state, record, error, () => untilOver(state, record));
     throw error;
   }
+}
+
+/** One that was made and ended before it had begun. Its exit command has left that to us, since we have the lock. */
+async function settleUnbegun(state: State, record: ContainerRecord): Promise<void> {
+  const paths = state.container(record.id);
+  const unbegun = unbegunRun(paths);
+  if (unbegun === undefined) return;
+  await deleteContainer(record, record.id);
+  writeRuns(paths, failedRun(state, record, unbegun, undefined));
 }
 
 function checkEnded({ name, state: condition }: Container): void {
@@ -144,7 +155,7 @@ async function giveUp(
 ): Promise<void> {
   const { id } = record;
   const paths = state.container(id);
-  writeWhole(paths.stop, "");
+  wantEnd(state, id);
   await deleteContainer(record, id);
   await ended();
   const runs = readRuns(paths);

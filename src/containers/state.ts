@@ -123,6 +123,11 @@ export class ContainerPaths {
     return join(this.directory, "runs.json");
   }
 
+  /** Whoever is about to have it begin, see beginning.ts. */
+  get beginning(): string {
+    return join(this.directory, "beginning");
+  }
+
   /** Is there when its end is wanted, and so no restart. */
   get stop(): string {
     return join(this.directory, "stop");

@@ -3,11 +3,11 @@ import { constants } from "node:os";
 import { type Container, isOver } from "./container.ts";
 import { ContainerError } from "./errors.ts";
 import { appendEvent } from "./event-log.ts";
-import { writeWhole } from "./files.ts";
 import { ownContainerById } from "./find.ts";
 import { killContainer } from "./runtime.ts";
 import type { State } from "./state.ts";
 import { waitForEnd } from "./wait.ts";
+import { wantEnd } from "./wanted-end.ts";
 
 /** How long a container may take to end by itself, in seconds. */
 export const STOP_TIMEOUT = 10;
@@ -30,7 +30,7 @@ export async function stopContainer(
   const { id, name } = container;
   // One that has just ended may be about to be started again.
   if (container.own && !isOver(state, container)) {
-    writeWhole(state.container(id).stop, "");
+    wantEnd(state, id);
     appendEvent(state, { type: "stop", id, name });
     // It may have been started just before it was known that its end is wanted.
     return await endNow(state, ownContainerById(state, id) ?? container, seconds, signal);

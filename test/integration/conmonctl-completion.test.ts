@@ -26,7 +26,11 @@ function makeTool(): Command {
     .addArgument(new Argument("<KEY>", "what").choices(["size", "colour"]))
     .addOption(new Option("-l, --level <LEVEL>", "how much").choices(["info", "debug", "none"]))
     .option("--name <NAME>", "a name");
-  tool.command("exec").argument("<CONTAINER>", "where").argument("[COMMAND...]", "what");
+  tool
+    .command("exec")
+    .argument("<CONTAINER>", "where")
+    .argument("[COMMAND...]", "what")
+    .option("-u, --user <USER>", "who");
   tool.command("start").argument("[DIR]").argument("[COMMAND...]").option("--fast", "now");
   tool.command("with").option("--runtime <RUNTIME>", "by what").option("-p <POLICY>", "when");
   tool.command("remove").argument("<CONTAINER...>", "which").option("-f, --force", "at once");
@@ -71,9 +75,13 @@ const tool = completedCommand(makeTool());
 
 /** Of a command line whose last word is being typed: what it may become, sorted. */
 const CASES: readonly (readonly [line: string, words: readonly string[]])[] = [
-  ["tool ", ["config", "exec", "load", "remove", "start", "with", "cf"]],
+  ["tool ", ["config", "exec", "help", "load", "remove", "start", "with", "cf"]],
   ["tool re", ["remove"]],
-  ["tool config ", ["show", "set"]],
+  ["tool config ", ["show", "set", "help"]],
+  ["tool help ", ["config", "exec", "load", "remove", "start", "with"]],
+  ["tool help re", ["remove"]],
+  ["tool help remove ", []],
+  ["tool config help se", ["set"]],
   ["tool cf sh", ["show"]],
   ["tool config show ", ["web", "worker", "0123456789ab"]],
   ["tool config show w", ["web", "worker"]],
@@ -93,6 +101,8 @@ const CASES: readonly (readonly [line: string, words: readonly string[]])[] = [
   ["tool exec web mkte", ["mktemp"]],
   ["tool exec -- w", ["web", "worker"]],
   ["tool exec web -- mkte", ["mktemp"]],
+  ["tool exec -u root -- w", ["web", "worker"]],
+  ["tool exec -u root web -- mkte", ["mktemp"]],
   ["tool exec web ls files/f", ["files/folder", "files/file"]],
   ["tool start files/f", ["files/folder"]],
   ["tool start --f", ["--fast"]],
@@ -235,6 +245,12 @@ describe("zsh", { skip: unlessRootWith("zsh") }, () => {
     await completed("tool exec web mkte", "tool exec web mktemp ");
     await completed("tool exec -- we", "tool exec -- web ");
     await completed("tool exec web -- mkte", "tool exec web -- mktemp ");
+    await completed("tool exec -u root -- we", "tool exec -u root -- web ");
+    await completed("tool exec --user=root -- we", "tool exec --user=root -- web ");
+    await completed("tool exec -u root web -- mkte", "tool exec -u root web -- mktemp ");
+    await completed("tool help re", "tool help remove ");
+    await completed("tool help remove x", "tool help remove x");
+    await completed("tool config help se", "tool config help set ");
     await completed("tool exec web ls files/fo", "tool exec web ls files/folder/");
     await completed("tool start files/f", "tool start files/folder/");
     await completed("tool start --f", "tool start --fast ");

@@ -12,6 +12,8 @@ const FORM = /^conmonctl: [^\n]+\n(hint: [^\n]+\n)?$/;
 /** What makes no sense, whatever there is on the machine. */
 const USAGE = [
   "frobnicate",
+  "help frobnicate",
+  "help daemon frobnicate",
   "ps --nothing",
   "ps --json=3",
   "stop",
@@ -25,6 +27,9 @@ const USAGE = [
   "events --until never",
   "run",
   "run one two",
+  "create",
+  "create one two",
+  "create --restart sometimes -- true",
   "run --memory much -- true",
   "run --restart sometimes -- true",
   "run --network mine -- true",
@@ -47,7 +52,17 @@ const USAGE = [
 
 /** Commands that are about a container, of which there is none. */
 const ABOUT_ONE = [
-  ...["attach x", "exec x true", "logs x", "logs -f x", "stop x", "kill x", "wait x", "rm x"],
+  ...[
+    "attach x",
+    "exec x true",
+    "logs x",
+    "logs -f x",
+    "stop x",
+    "kill x",
+    "wait x",
+    "rm x",
+    "start x",
+  ],
   ...[
     "inspect x",
     "stats --no-stream x",
@@ -56,6 +71,18 @@ const ABOUT_ONE = [
     "reopen-logs x",
   ],
 ];
+
+describe("conmonctl help", () => {
+  it("shows the same as --help", (t) => {
+    const scratch = makeScratch(t);
+    for (const words of ["", "run", "list", "daemon", "daemon stop"]) {
+      const path = words.split(" ").filter((word) => word !== "");
+      const shown = runConmonctl(scratch, ["help", ...path]);
+      assert.equal(shown.status, 0);
+      assert.equal(shown.stdout, runConmonctl(scratch, [...path, "--help"]).stdout);
+    }
+  });
+});
 
 describe("conmonctl", { skip: unlessRootWith("runc") }, () => {
   it("ends with 2 where the command line makes no sense", async (t) => {

@@ -44,6 +44,8 @@ describe("--json", () => {
       await ctl.succeed("run", "-d", "--json", "--name", "one", "--", "sh", "-c", "echo x; cat"),
     );
     assert.deepEqual(Object.keys(started[0] ?? {}), Object.keys(JSON_OUTPUT.run?.fields ?? {}));
+    const made = parse(await ctl.succeed("create", "--json", "--", "true"));
+    assert.deepEqual(Object.keys(made[0] ?? {}), Object.keys(JSON_OUTPUT.create?.fields ?? {}));
     await ctl.succeed("wait", "one");
     await ctl.succeed("run", "-d", "--name", "two", "--", "sleep", "100");
     await check("start", "one");

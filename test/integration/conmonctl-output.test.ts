@@ -1,9 +1,12 @@
 /** conmonctl whose output nobody takes: a full disk, a reader that has enough. */
 import assert from "node:assert/strict";
+import { closeSync, openSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { unlessRootWith } from "../support/programs.ts";
 import { jsonOf, runConmonctl } from "../support/run-conmonctl.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
+import { mountTmpfs } from "../support/tmpfs.ts";
 
 const skip = unlessRootWith("runc", "bash");
 
@@ -41,6 +44,51 @@ describe("conmonctl, to a full disk,", { skip }, () => {
     assert.deepEqual([logs.status, logs.stderr], [1, NO_ROOM]);
   });
 });
+
+describe("conmonctl, with a state directory that is full,", { skip }, () => {
+  it("ends and removes what runs, and says what cannot be written", (t) => {
+    const scratch = makeScratch(t);
+    const state = mountTmpfs(scratch, 256);
+    const environment = { CONMON_TS_STATE: state };
+    const ctl = (...args: string[]) => runConmonctl(scratch, args, { environment });
+    scratch.atEnd(() => {
+      ctl("rm", "--force", "one", "two", "later");
+    });
+    const start = (name: string) => ctl("run", "-d", "--name", name, "--", "sleep", "100").status;
+    assert.deepEqual([start("one"), start("two")], [0, 0]);
+    assert.equal(ctl("create", "--name", "later", "--", "true").status, 0);
+    fill(join(state, "ballast"));
+    // Not even what is left of the last page; empty lines are no events.
+    fill(join(state, "events.jsonl"), "\n");
+    const later = ctl("start", "later");
+    assert.equal(later.status, 1);
+    assert.match(
+      later.stderr,
+      /^conmonctl: cannot write .*: no space left on device\nhint: conmonctl prune and rm make room\n$/,
+    );
+    const outcomes = [
+      ["kill", "-s", "CONT", "one"],
+      ["stop", "-t", "0", "one"],
+      ["rm", "-f", "two"],
+    ].map((args) => ctl(...args));
+    assert.deepEqual(
+      outcomes.map(({ status, stderr }) => [status, stderr]),
+      [0, 0, 0].map((status) => [status, ""]),
+    );
+  });
+});
+
+/** Writes until there is no room. */
+function fill(path: string, text = "\0".repeat(4096)): void {
+  const fd = openSync(path, "a");
+  try {
+    assert.throws(() => {
+      for (;;) writeSync(fd, text);
+    }, /ENOSPC/);
+  } finally {
+    closeSync(fd);
+  }
+}
 
 it("conmonctl says whose state it cannot read", { skip }, (t) => {
   const scratch = makeScratch(t);

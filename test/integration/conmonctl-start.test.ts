@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
+import { findContainer, State, start } from "../../src/containers/mod.ts";
 import { Conmonctl } from "../support/conmonctl.ts";
 import { makeFifo } from "../support/fifo.ts";
 import { unlessRootWith } from "../support/programs.ts";
@@ -109,6 +110,110 @@ describe("conmonctl start", { skip }, () => {
     assert.equal((await run.end).status, -1);
     assert.equal((await ctl.inspect("job")).state, "created");
     assert.equal((await ctl.run("start", "-a", "job")).stdout, "at last\n");
+  });
+});
+
+describe("conmonctl create", { skip }, () => {
+  it("makes a container that start has begin", async (t) => {
+    const ctl = prepare(t);
+    const script = "echo begun; cat; exit 3";
+    const made = await ctl.succeed(
+      ...["create", "-i", "--name", "job", "--json", "--", "sh", "-c", script],
+    );
+    const { id, name, pid } = JSON.parse(made);
+    assert.equal(name, "job");
+    const before = await ctl.inspect("job");
+    assert.deepEqual([before.id, before.pid, before.state], [id, pid, "created"]);
+    assert.deepEqual([before.started, before.exitStatus], [null, null]);
+    assert.equal(
+      await ctl.succeed("ps", "--quiet", "--no-trunc").then((all) => all.includes(id)),
+      false,
+    );
+    assert.match(await ctl.succeed("ps", "--all"), new RegExp(`job +created +${pid} `));
+    assert.equal(await ctl.succeed("logs", "job"), "");
+    const exec = await ctl.run("exec", "job", "true");
+    assert.match(exec.stderr, /is created, not running\nhint: conmonctl start job has it begin\n$/);
+    const waiting = ctl.start(["wait", "job"]);
+    const begun = await ctl.feed("input\n", "start", "--attach", "job");
+    assert.deepEqual(begun, { status: 3, stdout: "begun\ninput\n", stderr: "" });
+    assert.equal((await waiting.end).stdout, "3\n");
+    const after = await ctl.inspect("job");
+    assert.deepEqual([after.state, after.restarts], ["exited", 0]);
+  });
+
+  it("makes one that can be removed without force, or stopped and started", async (t) => {
+    const ctl = prepare(t);
+    const id = await ctl.succeed(
+      "create",
+      "--name",
+      "job",
+      "--restart",
+      "always",
+      "--",
+      "sleep",
+      "100",
+    );
+    const { pid } = await ctl.inspect(id);
+    await ctl.succeed("prune");
+    assert.equal((await ctl.inspect("job")).state, "created");
+    await ctl.succeed("rm", "job");
+    assert.equal(existsSync(`/proc/${pid}`), false);
+    assert.deepEqual(readdirSync(join(ctl.state, "containers")), []);
+    await ctl.succeed("create", "--name", "job", "--restart", "always", "--", "sleep", "100");
+    await ctl.succeed("stop", "job");
+    assert.deepEqual((await ctl.inspect("job")).state, "exited");
+    await ctl.succeed("start", "job");
+    assert.deepEqual((await ctl.inspect("job")).state, "running");
+  });
+
+  it("makes one that is started again when it was stopped, as soon as its exit command is done", async (t) => {
+    const scratch = makeScratch(t);
+    const ctl = new Conmonctl(scratch);
+    const [runtime, gate, waits] = ["runtime", "gate", "waits"].map((name) => scratch.path(name));
+    const wait = `if [ ! -e ${waits} ]; then echo yes > ${waits}; read word < ${gate}; fi`;
+    writeFileSync(
+      String(runtime),
+      `#!/bin/sh\ncase "$*" in *" delete "*) ${wait};; esac\nexec runc "$@"\n`,
+      { mode: 0o755 },
+    );
+    const tell = makeFifo(scratch, String(gate));
+    const options = ["--name", "job", "--runtime", String(runtime)];
+    await ctl.succeed("create", ...options, "--", "sleep", "100");
+    await ctl.succeed("stop", "job");
+    await textOf(String(waits));
+    const state = new State(ctl.state);
+    // It looks whether somebody else makes or starts it before it waits for anything.
+    const started = start(state, findContainer(state, "job"));
+    tell("go");
+    assert.equal((await started).name, "job");
+    const events = await ctl.happened("start job");
+    assert.deepEqual(events, ["create job", "stop job", "exit job", "create job", "start job"]);
+  });
+
+  it("is started or removed by one of several", async (t) => {
+    const ctl = prepare(t);
+    await ctl.succeed("create", "--name", "job", "--", "sleep", "100");
+    const all = ["start", "rm", "start", "rm"].map((command) => ctl.run(command, "job"));
+    const results = await Promise.all(all);
+    const started = results.filter(({ status }, index) => status === 0 && index % 2 === 0).length;
+    // Who comes too late to remove it finds it removed, which is no error.
+    const removed = results.some(({ status }, index) => status === 0 && index % 2 === 1);
+    assert.equal(started, removed ? 0 : 1, JSON.stringify(results));
+  });
+
+  it("says what it needs", async (t) => {
+    const ctl = prepare(t);
+    assert.deepEqual(await ctl.run("create"), {
+      status: 2,
+      stdout: "",
+      stderr:
+        "conmonctl: create: neither a bundle nor a command was given\nhint: conmonctl create -- echo hello\n",
+    });
+    assert.equal((await ctl.run("create", "--", "no-such-program")).status, 127);
+    assert.equal(
+      await ctl.succeed("ps", "--all", "--json").then((text) => text.includes("no-such-program")),
+      false,
+    );
   });
 });
 

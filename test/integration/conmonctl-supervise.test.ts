@@ -12,7 +12,13 @@ import {
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { monitorOf } from "../../src/containers/find.ts";
-import { type Container, State } from "../../src/containers/mod.ts";
+import {
+  type Container,
+  findContainer,
+  removeContainer,
+  State,
+  stopContainer,
+} from "../../src/containers/mod.ts";
 import { Conmonctl } from "../support/conmonctl.ts";
 import { inBothModes } from "../support/modes.ts";
 import { makePodman } from "../support/podman.ts";
@@ -188,6 +194,28 @@ describe("conmonctl", { skip }, () => {
       ["present"],
     );
     assert.deepEqual(readdirSync(join(ctl.state, "sessions")), []);
+  });
+
+  it("prune and rm do not mind that others remove the same", async (t) => {
+    const ctl = prepare(t);
+    const names = ["one", "two", "three", "four"];
+    for (const name of names) await ctl.run("run", "--name", name, "--", "true");
+    // They have been found before they are removed.
+    const state = new State(ctl.state);
+    const found = names.map((name) => findContainer(state, name));
+    const commands = ["prune", "prune", "prune"].map((command) => ctl.run(command));
+    await Promise.all(found.flatMap((each) => [1, 2].map(() => removeContainer(state, each))));
+    for (const { status, stderr } of await Promise.all(commands)) {
+      assert.deepEqual([status, stderr], [0, ""]);
+    }
+    const removals = (await ctl.happened("remove one")).filter((event) => /^remove/.test(event));
+    assert.deepEqual(removals.sort(), names.map((name) => `remove ${name}`).sort());
+    // Whoever has found one that ran before it was removed can still ask for its end.
+    await start(ctl, "five");
+    const running = findContainer(state, "five");
+    await removeContainer(state, running, true);
+    assert.equal(await stopContainer(state, running), 137);
+    await removeContainer(state, running, true);
   });
 
   it("gives the name back of a run that was killed before it had its record, and prunes the rest", async (t) => {

@@ -8,7 +8,8 @@ export function registerInternal(program: Command): void {
     .command("exited")
     .argument("<STATE>")
     .argument("<ID>")
-    .action(async (directory: string, id: string) => {
-      await afterExit(new State(directory), id);
+    .argument("[MONITOR]", "the pid of the monitor whose exit command it is", Number)
+    .action(async (directory: string, id: string, monitor: number | undefined) => {
+      await afterExit(new State(directory), id, monitor);
     });
 }
