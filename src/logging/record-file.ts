@@ -137,6 +137,7 @@ export abstract class RecordFileSink implements Sink {
   begin(): void {
     this.#isShort = false;
     this.#done = 0;
+    if (this.#keeper !== undefined) this.#measure();
     this.#record(false);
   }
 
@@ -477,8 +478,10 @@ export abstract class RecordFileSink implements Sink {
     const { end, length } = this.#framedWithin(more, mark.done, stream, data, at);
     if (end === data.length && length === more) return { logged: end, kept: end };
     // It was killed in the middle of writing: what is there is logged anew, as a whole.
-    this.#file.cutTo(mark.size);
-    return { logged: end, kept: mark.done };
+    if (this.#file.cutTo(mark.size)) return { logged: end, kept: mark.done };
+    // Or, where that stays, gone on with. What is behind all of the piece is somebody else's.
+    if (end < data.length) this.#file.goOnWithin(more - length);
+    return { logged: end, kept: end };
   }
 
   /**
@@ -511,6 +514,18 @@ export abstract class RecordFileSink implements Sink {
       length += this.#framer.length;
     }
     return length;
+  }
+
+  /**
+   * Others may have truncated the file or written to it, and a successor takes what is behind the mark for a part of
+   * the piece.
+   */
+  #measure(): void {
+    try {
+      this.#file.measure();
+    } catch {
+      // Nothing that fails here lets a write succeed, which will tell why.
+    }
   }
 
   #record(renewing: boolean): void {

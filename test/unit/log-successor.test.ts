@@ -1,6 +1,7 @@
 /** A log file is taken over from a process that was killed while it logged a piece of output. */
 import assert from "node:assert/strict";
-import { openSync, readFileSync, statSync, truncateSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { appendFileSync, openSync, readFileSync, statSync, truncateSync } from "node:fs";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { INPUT_SIZE, PAYLOAD_OFFSET } from "../../src/logging/cri-framing.ts";
@@ -34,6 +35,19 @@ interface Succession {
   readonly expected: number;
   /** What is in the log in the end. */
   readonly output: Buffer;
+}
+
+/** What a successor of `keeper`'s logs of a piece, and what is then in the log. */
+function takeOver(path: string, { mark }: Keeper, piece: Buffer): { logged: number; text: string } {
+  assert.ok(mark !== undefined);
+  const successor = new K8sFileSink({
+    path,
+    keeper: new Keeper({ fd: openSync(path, "a"), mark }),
+  });
+  const logged = successor.resume("stdout", piece, AT);
+  successor.write("stdout", Buffer.from("after\n"), AT);
+  successor.close();
+  return { logged, text: readOutput(readFileSync(path), "stdout").toString() };
 }
 
 /**
@@ -103,5 +117,58 @@ describe("a log file whose process was killed", () => {
     const { logged, output } = succeed(path, piece, 16_384, (length) => length - lastRecord);
     assert.equal(logged, 2 * INPUT_SIZE);
     assert.ok(output.equals(piece));
+  });
+
+  it("has each record once although somebody has truncated it before", (t) => {
+    const path = makeScratch(t).path("0.log");
+    const keeper = new Keeper();
+    const sink = new K8sFileSink({ path, keeper });
+    sink.write("stdout", Buffer.from(`${x(500)}\n`), AT);
+    truncateSync(path, 0);
+    sink.write("stdout", Buffer.from("before\n"), AT);
+    sink.begin();
+    const piece = Buffer.from("one\ntwo\n");
+    sink.write("stdout", piece, AT);
+    const { logged, text } = takeOver(path, keeper, piece);
+    assert.equal(text, "before\none\ntwo\nafter\n");
+    assert.equal(logged, piece.length);
+    sink.close();
+  });
+
+  it("keeps what was logged long before although somebody else has written to it", (t) => {
+    const path = makeScratch(t).path("0.log");
+    const keeper = new Keeper();
+    const sink = new K8sFileSink({ path, keeper });
+    sink.begin();
+    const record = `${new Date(0).toISOString().replace("Z", "000000+00:00")} stdout F theirs\n`;
+    appendFileSync(path, record);
+    sink.write("stdout", Buffer.from("before\n"), AT);
+    sink.begin();
+    const piece = Buffer.from("one\ntwo\n");
+    sink.write("stdout", piece, AT);
+    assert.equal(takeOver(path, keeper, piece).text, "theirs\nbefore\none\ntwo\nafter\n");
+    sink.close();
+  });
+
+  it("is completed where it can only be appended to", (t) => {
+    const scratch = makeScratch(t);
+    for (const killedAt of [1, 30, 49, 50, 51, 90]) {
+      const path = scratch.path(`${killedAt}.log`);
+      const keeper = new Keeper();
+      const sink = new K8sFileSink({ path, keeper });
+      sink.begin();
+      // Of the second part there is nothing.
+      const piece = Buffer.from(`one\ntwo\n${x(INPUT_SIZE)}\n`);
+      sink.write("stdout", piece.subarray(0, 8), AT);
+      sink.close();
+      truncateSync(path, killedAt);
+      if (spawnSync("chattr", ["+a", path]).status !== 0) {
+        t.skip("needs chattr, root and a file system that knows it");
+        return;
+      }
+      const { text } = takeOver(path, keeper, piece);
+      execFileSync("chattr", ["-a", path]);
+      assert.equal(text, `${piece}after\n`, `killed at ${killedAt}`);
+    }
   });
 });
