@@ -314,6 +314,27 @@ describe("a full disk, when conmond is killed", { skip }, () => {
     await run.ended();
   });
 
+  it("by default the log says what was lost although conmond is killed meanwhile", async (t) => {
+    const place: Place = { scratch: makeScratch(t), shared: {} };
+    const { run, log, ballast, signs, full } = startOnFullDisk(
+      place,
+      `${WRITE_4_MB}; until test -e /mnt/signs/go; do sleep 0.02; done; echo after`,
+    );
+    await start(run);
+    await full();
+    await killSome(run, log, 3);
+    fs.rmSync(ballast);
+    fs.writeFileSync(join(signs, "go"), "");
+    assert.equal(await run.exitStatus(), 0);
+    await run.ended();
+    const text = fs.readFileSync(log);
+    const logged = readOutput(text, "stdout").length;
+    const notices = readOutput(text, "stderr").toString().split("\n");
+    const lost = notices.map((line) => parseLossNotice(line)?.bytes ?? 0);
+    const sum = lost.reduce((all, bytes) => all + bytes, 0);
+    assert.equal(logged + sum, WHAT_IS_IN_4_MB.length + "after\n".length);
+  });
+
   for (const kills of [0, 3]) {
     it(`what the runtime had said waits as well, whose container writes at once, ${kills} kills`, async (t) => {
       const scratch = makeScratch(t);
