@@ -22,6 +22,7 @@ export class LogFiles {
    * may have left its inode to a newer file.
    */
   readonly #seen = new Set<string>();
+  #lostTrack = false;
 
   /** @param path The file that is written to. It may be missing. */
   constructor(path: string) {
@@ -52,12 +53,14 @@ export class LogFiles {
   }
 
   /**
-   * Opens the files that are newer than `last`, the oldest first, but not more than `most`.
+   * Opens the files that are newer than `last`, the oldest first, but not more than `most`. Where `last` is gone
+   * {@link lostTrack} is true: there may have been others in between.
    *
    * @throws {Error} of the system call; `ENOENT` if the log's directory is gone.
    */
   openNewer(last: LogFilePart | undefined, most: number): LogFilePart[] {
     const opened: LogFilePart[] = [];
+    this.#lostTrack = false;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const listed = this.#newerThan(opened.at(-1) ?? last).slice(0, most - opened.length);
       const more = openUntilChanged(listed);
@@ -66,6 +69,11 @@ export class LogFiles {
       if (more.length === listed.length) return opened;
     }
     return opened;
+  }
+
+  /** Whether the files that were opened last may not be the next ones. */
+  get lostTrack(): boolean {
+    return this.#lostTrack;
   }
 
   /**
@@ -96,6 +104,7 @@ export class LogFiles {
     const twin = last instanceof PlainFile ? findGzipTwin(last, listed) : -1;
     if (twin !== -1) return listed.slice(0, twin).reverse();
     // It is gone. What was there before it is not newer.
+    this.#lostTrack = true;
     this.#forgetGone(listed);
     return listed.filter(({ id }) => !this.#seen.has(id)).reverse();
   }
