@@ -118,8 +118,7 @@ class Follower {
       if (isFinal && next !== undefined) {
         const broken = this.#goOnTo(next);
         if (broken.length > 0) yield broken;
-      }
-      else if (ended && next === undefined) break;
+      } else if (ended && next === undefined) break;
       else if (file === undefined || this.#isWatched(file)) await this.#wakeup.wait();
     }
     yield this.#decoder.finish(this.#options.torn === "deliver");

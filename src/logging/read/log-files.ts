@@ -1,7 +1,12 @@
 import * as fs from "node:fs";
 import { resolve } from "node:path";
 import { describe } from "../log-file.ts";
-import { identityOf, type ListedFile, listLogFiles } from "./directory-listing.ts";
+import {
+  identityOf,
+  type ListedFile,
+  listLogFiles,
+  tryToListLogFiles,
+} from "./directory-listing.ts";
 import type { GzipFile } from "./gzip-file.ts";
 import { findGzipTwin } from "./gzip-twin.ts";
 import { openListed } from "./open-file.ts";
@@ -9,6 +14,8 @@ import { PlainFile } from "./plain-file.ts";
 
 /** How often files may vanish between being listed and being opened before it is given up. */
 const ATTEMPTS = 1000;
+/** The same for what is done again soon. */
+const ATTEMPTS_IN_PASSING = 10;
 
 /** A file of a log that has been opened. */
 export type LogFilePart = PlainFile | GzipFile;
@@ -78,13 +85,15 @@ export class LogFiles {
 
   /**
    * Remembers the files that are older than `last`, so that they are not mistaken for newer ones when
-   * that is gone. They have other identities than before if they were compressed.
+   * that is gone. They have other identities than before if they were compressed. Where thousands of files
+   * are renamed all the time it is left for the next time.
    *
    * @throws {Error} of the system call; `ENOENT` if the log's directory is gone.
    */
   noteOlder(last: LogFilePart | undefined): void {
     if (last === undefined) return;
-    const listed = listLogFiles(this.path);
+    const listed = tryToListLogFiles(this.path, ATTEMPTS_IN_PASSING);
+    if (listed === undefined) return;
     this.#forgetGone(listed);
     const at = listed.findIndex(({ id }) => id === last.id);
     if (at !== -1) this.#remember(listed.slice(at + 1));
