@@ -380,6 +380,19 @@ test("a log may come later", async () => {
   assert.deepEqual(await waiting, ["a"]);
 });
 
+test("a log may come later where a link leads", async () => {
+  const target = join(directory, "pods", "0.log");
+  fs.mkdirSync(join(directory, "pods"));
+  fs.symlinkSync("pods/link.log", path);
+  fs.symlinkSync("0.log", join(directory, "pods", "link.log"));
+  const follower = new Follower();
+  const waiting = follower.lines(1);
+  await turns();
+  const sink = sinkWith({ path: target });
+  print(sink, "a");
+  assert.deepEqual(await waiting, ["a"]);
+});
+
 test("a log of which only compressed backups are left goes on when it is made again", async () => {
   fs.writeFileSync(`${path}.1.gz`, gzipSync(Buffer.from(`${TIME} stdout P old \n`)));
   const follower = new Follower();

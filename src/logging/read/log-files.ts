@@ -1,5 +1,5 @@
 import * as fs from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { describe } from "../log-file.ts";
 import {
   identityOf,
@@ -148,7 +148,12 @@ function realPath(path: string): string {
   try {
     return fs.realpathSync(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return resolve(path);
-    throw describe(error, `Failed to open the log ${path}`);
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+      throw describe(error, `Failed to open the log ${path}`);
+    }
+    // It may come later, where a link leads that is there already. A circle of links is another error.
+    const status = fs.lstatSync(path, { throwIfNoEntry: false });
+    if (!status?.isSymbolicLink()) return resolve(path);
+    return realPath(resolve(fs.realpathSync(dirname(path)), fs.readlinkSync(path)));
   }
 }
