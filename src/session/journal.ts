@@ -19,6 +19,7 @@
  * | 512       | the console socket's path                                              |
  * | 1024      | the working directory that the caller's paths begin at                 |
  * | 5120      | what log files could not be told, 80 bytes each, see journal-losses.ts |
+ * | 5520      | the same of what was dropped beyond a limit of the rate                |
  * | 5632      | why there is no container, up to the end                               |
  */
 import { fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
@@ -61,6 +62,7 @@ const MARK_SIZE = 48;
 const CONSOLE_PATH_AT = 512;
 const DIRECTORY_AT = 1024;
 const LOSSES_AT = 5120;
+const RATE_LOSS_AT = 5520;
 const FAILURE_AT = 5632;
 /** What is read of a failure's text at most, in bytes: it goes to the caller in one message. */
 const FAILURE_MAX = 1024 * 1024;
@@ -86,6 +88,7 @@ export class Journal {
   readonly #block = Buffer.alloc(COUNTERS_AT + COUNTERS_SIZE);
   /** The same; a mark is written for each read, and Buffer's functions take longer. */
   readonly #view = new DataView(this.#block.buffer, this.#block.byteOffset, this.#block.length);
+  #rateLoss: UntoldLoss | undefined;
   #counters: SessionCounters | undefined;
   #piece: Piece | undefined;
   #waiting = false;
@@ -135,6 +138,7 @@ export class Journal {
       const at = LOSSES_AT + log * LOSS_SIZE;
       journal.#losses.push(decodeLoss(bytes.subarray(at, at + LOSS_SIZE)));
     }
+    journal.#rateLoss = decodeLoss(bytes.subarray(RATE_LOSS_AT, RATE_LOSS_AT + LOSS_SIZE));
     const due = bytes.readDoubleLE(EXIT_COMMAND_AT);
     if (Number.isFinite(due) && due > 0) journal.#exitCommandDue = due;
     journal.#consolePath = readText(bytes, CONSOLE_PATH_AT, DIRECTORY_AT);
@@ -212,6 +216,15 @@ export class Journal {
 
   recordLoss(log: number, loss: UntoldLoss | undefined): void {
     writeSync(this.fd, encodeLoss(loss), 0, LOSS_SIZE, LOSSES_AT + log * LOSS_SIZE);
+  }
+
+  /** What the conmond before has dropped beyond a limit of the rate, and not told. */
+  get rateLoss(): UntoldLoss | undefined {
+    return this.#rateLoss;
+  }
+
+  recordRateLoss(loss: UntoldLoss | undefined): void {
+    writeSync(this.fd, encodeLoss(loss), 0, LOSS_SIZE, RATE_LOSS_AT);
   }
 
   /** What the conmond before has counted. */
