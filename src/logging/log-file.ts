@@ -93,7 +93,7 @@ export class LogFile {
 
   /** Looks up the size, which is another than was known if somebody else has truncated the file. */
   measure(): number {
-    if (this.#regular) this.#size = fs.fstatSync(this.#fd).size;
+    if (this.#regular) this.#size = sys.seekEnd(this.#fd);
     return this.#size;
   }
 
