@@ -206,6 +206,17 @@ static napi_value js_tee(napi_env env, napi_callback_info info) {
   return transferred(env, "tee", count);
 }
 
+static napi_value js_seek_end(napi_env env, napi_callback_info info) {
+  napi_value argument, result;
+  int fd;
+  if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
+    return NULL;
+  off_t end = lseek(fd, 0, SEEK_END);
+  if (end < 0)
+    return throw_system_error(env, "lseek", errno, NULL);
+  return napi_create_int64(env, end, &result) == napi_ok ? result : NULL;
+}
+
 static napi_value bytes_readable(napi_env env, napi_callback_info info) {
   napi_value argument;
   int fd, count = 0;
@@ -291,6 +302,7 @@ bool export_descriptors(napi_env env, napi_value exports) {
       {"splice", js_splice},
       {"tee", js_tee},
       {"bytesReadable", bytes_readable},
+      {"seekEnd", js_seek_end},
       {"eventFd", event_fd},
       {"memoryFile", memory_file},
       {"sealMemoryFile", seal_memory_file},

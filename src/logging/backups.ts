@@ -13,7 +13,7 @@ import * as fs from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { CompressionTurns } from "./compression-turns.ts";
-import { removeInThread } from "./dropped-file.ts";
+import { removeFile, removeInThread } from "./dropped-file.ts";
 import { describe } from "./log-file.ts";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
@@ -66,7 +66,7 @@ export class Backups {
     );
     for (const { number, suffix, path } of entries) {
       const twice = suffix === COMPRESSED && plain.has(number);
-      if (suffix === UNFINISHED || twice) fs.rmSync(path, { force: true });
+      if (suffix === UNFINISHED || twice) removeFile(path);
     }
     if (plain.size > 0) this.compress();
   }
@@ -109,7 +109,7 @@ export class Backups {
     let sum = sized.reduce((total, { size }) => total + size, 0);
     for (const { path, size } of sized) {
       if (sum <= most) break;
-      removeInThread(path, () => fs.rmSync(path, { force: true }));
+      removeInThread(path, () => removeFile(path));
       sum -= size;
     }
     return sum;
@@ -124,8 +124,14 @@ export class Backups {
   /** Ends it. A backup that is being compressed stays as it is. */
   close(): void {
     this.#abort.abort();
-    // At once: from here on another conmond may look after these files.
-    if (this.#unfinished !== undefined) fs.rmSync(this.#unfinished, { force: true });
+    if (this.#unfinished === undefined) return;
+    try {
+      // At once: from here on another conmond may look after these files.
+      removeFile(this.#unfinished);
+    } catch (error) {
+      const doing = `Failed to remove the unfinished backup ${this.#unfinished}`;
+      this.#settings.onCompressed(describe(error, doing));
+    }
   }
 
   // ---- compressing ----
@@ -158,7 +164,7 @@ export class Backups {
     try {
       if (this.#abort.signal.aborted) return;
       if (!fs.fstatSync(source.fd).isFile()) throw new Error(`${path} is no regular file`);
-      fs.rmSync(unfinished, { force: true });
+      removeFile(unfinished);
       this.#unfinished = unfinished;
       // Without a wait in between, so that a close() finds either nothing or the whole truth.
       fs.closeSync(fs.openSync(unfinished, O_WRONLY | O_CREAT | O_EXCL, 0o600));
@@ -166,12 +172,11 @@ export class Backups {
       await gzip(source, target, this.#abort.signal);
       if (!this.#abort.signal.aborted) this.#putInPlace(source, unfinished);
     } finally {
-      if (this.#unfinished !== undefined && !this.#abort.signal.aborted) {
-        fs.rmSync(this.#unfinished, { force: true });
-      }
+      const left = this.#unfinished;
       this.#unfinished = undefined;
       await source.close();
       await target?.close();
+      if (left !== undefined && !this.#abort.signal.aborted) removeFile(left);
     }
   }
 
@@ -194,7 +199,7 @@ export class Backups {
     const target = `${this.#path}.${number}`;
     const other = suffix === "" ? COMPRESSED : "";
     // First, so that there are never two backups of the same number.
-    fs.rmSync(`${target}${other}`, { force: true });
+    removeFile(`${target}${other}`);
     removeInThread(`${target}${suffix}`, () => fs.renameSync(from, `${target}${suffix}`));
   }
 

@@ -57,3 +57,17 @@ function hold(path: string): number | undefined {
     return undefined;
   }
 }
+
+/**
+ * Deletes a file, if it is there. `rmSync()` takes a file that may not be deleted for a directory, and says of it that
+ * it is none.
+ *
+ * @throws a system error
+ */
+export function removeFile(path: string): void {
+  try {
+    fs.unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+}

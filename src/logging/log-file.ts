@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import { getSystemErrorMap, promisify } from "node:util";
 import * as sys from "../sys/mod.ts";
 import { endOfRecord, endOfRecordsWithin } from "./cri-framing.ts";
-import { closeInThread } from "./dropped-file.ts";
+import { closeInThread, removeFile } from "./dropped-file.ts";
 import type { Records } from "./record-framer.ts";
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_WRONLY } = fs.constants;
@@ -11,6 +11,7 @@ const { O_APPEND, O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_WRONLY } = fs.constan
 const APPEND = O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK;
 const MODE = 0o640;
 const NOTHING = Buffer.alloc(0);
+const NEWLINE = Buffer.from("\n");
 
 const fdatasync = promisify(fs.fdatasync);
 
@@ -32,7 +33,7 @@ export class LogFile {
   #regular: boolean;
   #inode: bigint;
   #closed = false;
-  /** The rest of a record whose beginning is in the file and could not be cut off. */
+  /** The rest of a record whose beginning is in the file and could not be cut off; of somebody else's, a newline. */
   #rest: Buffer = NOTHING;
   /** Bytes of what is appended next that are in the file already. */
   #ahead = 0;
@@ -41,7 +42,8 @@ export class LogFile {
   readonly #onLateError: (error: Error) => void;
 
   /**
-   * Opens the file for appending; it is made with mode 0640 if it is missing.
+   * Opens the file for appending; it is made with mode 0640 if it is missing. Where it ends in a torn record, that
+   * gets a newline: what is appended is not to become a part of it.
    *
    * @param path Absolute.
    * @param onLateError Told when a file that was replaced could not be closed without an error.
@@ -60,6 +62,8 @@ export class LogFile {
     } catch (error) {
       throw describe(error, `Failed to open log file ${path}`);
     }
+    // The torn end of an inherited one is its successor's to complete.
+    if (inherited === undefined) this.#endTornRecord();
   }
 
   /** Bytes in the file, as far as is known here. */
@@ -77,9 +81,9 @@ export class LogFile {
     return this.#inode;
   }
 
-  /** Bytes of a record that are still missing at the end of the file; 0 as long as all is well. */
+  /** Bytes of our own record that are still missing at the end of the file; 0 as long as all is well. */
   get unfinished(): number {
-    return this.#rest.length;
+    return this.#rest === NEWLINE ? 0 : this.#rest.length;
   }
 
   /** Whether it can be replaced: a device or a fifo cannot. */
@@ -89,7 +93,7 @@ export class LogFile {
 
   /** Looks up the size, which is another than was known if somebody else has truncated the file. */
   measure(): number {
-    if (this.#regular) this.#size = fs.fstatSync(this.#fd).size;
+    if (this.#regular) this.#size = sys.seekEnd(this.#fd);
     return this.#size;
   }
 
@@ -107,7 +111,8 @@ export class LogFile {
     }
     if (!this.#finishRecord()) return start;
     const from =
-      start + (this.#takeAhead() || (start === 0 ? this.#writeGathered(records, end) : 0));
+      start +
+      (this.#takeAhead(end - start) || (start === 0 ? this.#writeGathered(records, end) : 0));
     // What is still in pieces is only put together if there is a need.
     const reached = from === end ? end : this.#write(records.bytes, from, end);
     if (reached === end) return end;
@@ -151,12 +156,23 @@ export class LogFile {
     this.#regular = opened.regular;
     this.#inode = opened.inode;
     this.#rest = NOTHING;
+    this.#ahead = 0;
+    this.#endTornRecord();
   }
 
-  /** Drops what is behind `size`: a process that was killed had not come to the end of it. */
-  cutTo(size: number): void {
-    fs.ftruncateSync(this.#fd, size);
-    this.#size = size;
+  /**
+   * Drops what is behind `size`: a process that was killed had not come to the end of it.
+   *
+   * @returns whether that was possible: it is not where a file can only be appended to
+   */
+  cutTo(size: number): boolean {
+    return this.#cut(this.#size - size);
+  }
+
+  /** So many bytes at the end of the file are the beginning of what is appended next, but for the times. */
+  goOnWithin(bytes: number): void {
+    this.#ahead = bytes;
+    this.#size -= bytes;
   }
 
   /** Another file is at the path, or none. */
@@ -204,9 +220,9 @@ export class LogFile {
     return there !== undefined && there.dev === ours.dev && there.ino === ours.ino;
   }
 
-  #takeAhead(): number {
-    const bytes = this.#ahead;
-    this.#ahead = 0;
+  #takeAhead(most: number): number {
+    const bytes = Math.min(this.#ahead, most);
+    this.#ahead -= bytes;
     this.#size += bytes;
     return bytes;
   }
@@ -255,6 +271,13 @@ export class LogFile {
     }
   }
 
+  /** Whoever wrote to the file before, or the machine, may have been killed in the middle of a record. */
+  #endTornRecord(): void {
+    if (!this.#regular || this.#size === 0 || lastByte(this.#fd, this.#size) === NEWLINE[0]) return;
+    // What cannot be written now is with the next record.
+    if (this.#write(NEWLINE, 0, NEWLINE.length) === 0) this.#rest = NEWLINE;
+  }
+
   #keepRest(records: Buffer, reached: number): number {
     const end = endOfRecord(records, reached);
     this.#rest = Buffer.from(records.subarray(reached, end));
@@ -264,7 +287,7 @@ export class LogFile {
   #finishRecord(): boolean {
     if (this.#rest.length === 0) return true;
     const reached = this.#write(this.#rest, 0, this.#rest.length);
-    this.#rest = this.#rest.subarray(reached);
+    if (reached > 0) this.#rest = this.#rest.subarray(reached);
     return this.#rest.length === 0;
   }
 }
@@ -286,6 +309,21 @@ function describeOpen(fd: number): OpenFile {
   return { fd, size: regular ? Number(status.size) : 0, regular, inode: status.ino };
 }
 
+/** Of a file that is open for writing only. A newline if it may not be read: then nothing can be known. */
+function lastByte(fd: number, size: number): number | undefined {
+  try {
+    const reader = fs.openSync(`/proc/self/fd/${fd}`, fs.constants.O_RDONLY);
+    try {
+      const byte = Buffer.alloc(1);
+      return fs.readSync(reader, byte, 0, 1, size - 1) === 1 ? byte[0] : NEWLINE[0];
+    } finally {
+      fs.closeSync(reader);
+    }
+  } catch {
+    return NEWLINE[0];
+  }
+}
+
 /** Puts an empty file in the place of the one at `path`. */
 function replaceFile(path: string, moveAway?: () => void): OpenFile {
   const temporary = `${path}.tmp`;
@@ -296,7 +334,7 @@ function replaceFile(path: string, moveAway?: () => void): OpenFile {
     fs.renameSync(temporary, path);
   } catch (error) {
     fs.closeSync(fd);
-    fs.rmSync(temporary, { force: true });
+    removeFile(temporary);
     throw error;
   }
   return describeOpen(fd);
@@ -304,7 +342,7 @@ function replaceFile(path: string, moveAway?: () => void): OpenFile {
 
 /** Makes a file that nobody else has open or has prepared; one left over by a crash is replaced. */
 function createAfresh(path: string): number {
-  fs.rmSync(path, { force: true });
+  removeFile(path);
   return fs.openSync(path, APPEND | O_EXCL, MODE);
 }
 

@@ -25,13 +25,24 @@ export function parseLossNotice(text: string): LossNotice | undefined {
   return { records: Number(records), bytes: Number(bytes), from, to, reason };
 }
 
+/** What is lost and a log has not been told of yet. */
+export interface UntoldLoss {
+  readonly records: number;
+  /** Bytes of output in them. */
+  readonly bytes: number;
+  /** When the first and the last of them were read. */
+  readonly from: Readonly<LogTime>;
+  readonly to: Readonly<LogTime>;
+  readonly reason: string;
+}
+
 /** Adds up what is lost, until the log can be told. */
-export class Losses {
+export class Losses implements UntoldLoss {
   records = 0;
   bytes = 0;
-  readonly #from: LogTime = { seconds: 0, nanoseconds: 0 };
-  readonly #to: LogTime = { seconds: 0, nanoseconds: 0 };
-  #reason = "";
+  reason = "";
+  readonly from: LogTime = { seconds: 0, nanoseconds: 0 };
+  readonly to: LogTime = { seconds: 0, nanoseconds: 0 };
 
   /** Whether there is anything to tell. */
   get any(): boolean {
@@ -40,18 +51,31 @@ export class Losses {
 
   /** @param at When it was read. */
   add(records: number, bytes: number, at: LogTime, reason: string): void {
-    if (!this.any) Object.assign(this.#from, at);
-    Object.assign(this.#to, at);
-    this.#reason = reason;
+    if (!this.any) Object.assign(this.from, at);
+    Object.assign(this.to, at);
+    this.reason = reason;
     this.records += records;
     this.bytes += bytes;
+  }
+
+  /**
+   * Goes on with what another process has left untold.
+   *
+   * @param zone Whose local time the text is to have.
+   */
+  inherit(before: UntoldLoss, zone: LogTime["zone"]): void {
+    Object.assign(this.from, before.from, { zone });
+    Object.assign(this.to, before.to, { zone });
+    this.reason = before.reason;
+    this.records = before.records;
+    this.bytes = before.bytes;
   }
 
   /** The text for the log, without a newline. It stays until {@link clear}. */
   text(): string {
     const lost = `${this.records} records (${this.bytes} bytes)`;
-    const time = `from ${timestamp(this.#from)} to ${timestamp(this.#to)}`;
-    return `[conmon: ${lost} were lost ${time}: ${this.#reason}]`;
+    const time = `from ${timestamp(this.from)} to ${timestamp(this.to)}`;
+    return `[conmon: ${lost} were lost ${time}: ${this.reason}]`;
   }
 
   clear(): void {

@@ -6,7 +6,7 @@
  * with a newline. When nothing was dropped for a second, or after a minute of it, one line on stderr
  * says what was lost.
  */
-import { Losses } from "./loss-notice.ts";
+import { Losses, type UntoldLoss } from "./loss-notice.ts";
 import { RateLimit, type RateLimits } from "./rate-limit.ts";
 import type { StreamName } from "./sink.ts";
 import type { LogTime } from "./timestamp.ts";
@@ -27,6 +27,10 @@ export interface RateGateSettings extends RateLimits {
   readonly onRelief: () => void;
   /** The wall clock, for what is logged by a timer. */
   readonly wallClock: () => LogTime;
+  /** What a process before has dropped and not told. */
+  readonly before?: UntoldLoss | undefined;
+  /** Records for a successor what was dropped and is not told; undefined: nothing. Default: nobody does. */
+  readonly record?: (loss: UntoldLoss | undefined) => void;
   /** Milliseconds of a clock that only goes forward. Default: the process's. */
   readonly now?: () => number;
 }
@@ -64,6 +68,8 @@ export class RateGate {
     stdout: { dropping: false, open: false, cut: false },
     stderr: { dropping: false, open: false, cut: false },
   };
+  /** What is recorded of the losses is not what they are. */
+  #isUnrecorded = false;
   #timer: NodeJS.Timeout | undefined;
   #behind = false;
   #lastDrop = 0;
@@ -74,6 +80,11 @@ export class RateGate {
     this.#now = settings.now ?? (() => performance.now());
     this.#limit = new RateLimit(settings, this.#now() / 1000);
     this.#reason = `more than ${describeLimits(settings)}`;
+    if (settings.before === undefined) return;
+    this.#losses.inherit(settings.before, settings.wallClock().zone);
+    this.#silentSince = this.#now();
+    this.#lastDrop = this.#silentSince;
+    this.#timer = this.#calmTimer(CALM);
   }
 
   /** Nothing should be read until `onRelief`. What is written nevertheless passes, or is dropped. */
@@ -85,6 +96,13 @@ export class RateGate {
     if (data.length === 0) return;
     if (this.#settings.onLimit === "drop") this.#writeWhatFits(stream, data, at);
     else this.#writeAndWait(stream, data, at);
+  }
+
+  /** What was written so far is done with: a successor does not get it again, but has to tell what was dropped. */
+  settle(): void {
+    if (!this.#isUnrecorded) return;
+    this.#isUnrecorded = false;
+    this.#settings.record?.(this.#losses.any ? this.#losses : undefined);
   }
 
   /** Nothing more comes: tells what was lost. */
@@ -160,6 +178,7 @@ export class RateGate {
     this.dropped[stream].bytes += data.length;
     this.dropped[stream].records += records;
     this.#losses.add(records, data.length, at, this.#reason);
+    this.#isUnrecorded = true;
     this.#timer ??= this.#calmTimer(CALM);
   }
 
@@ -181,6 +200,8 @@ export class RateGate {
     this.#endLine("stderr", true, at);
     this.#settings.log("stderr", Buffer.from(`${this.#losses.text()}\n`), at);
     this.#losses.clear();
+    this.#isUnrecorded = true;
+    this.settle();
   }
 }
 

@@ -67,6 +67,8 @@ export abstract class RecordFileSink implements Sink {
   /** There with the policy `block`. */
   readonly #waiting: WaitingOutput | undefined;
   readonly #losses = new Losses();
+  /** The keeper has losses that were not told. */
+  #lossRecorded = false;
   /** The newest record of stderr in the log is a piece of a line. */
   #stderrOpen = false;
   /** Whose record is torn, if one is. */
@@ -107,7 +109,10 @@ export abstract class RecordFileSink implements Sink {
     this.#keeper = options.keeper;
     this.#zone = options.zone;
     this.#file = this.#open(options);
-    const before = options.keeper?.inherited?.mark;
+    const { mark: before, loss } = options.keeper?.inherited ?? {};
+    if (loss !== undefined) this.#losses.inherit(loss, options.zone);
+    this.#lossRecorded = loss !== undefined;
+    this.#stderrOpen = before?.stderrOpen ?? false;
     this.#allowance = before?.allowance ?? limitOf(globalMaxSize) - this.#file.size;
     // Whoever finds the descriptor has to find a mark as well; one that is there says more than a new one.
     if (before === undefined) this.#record(false);
@@ -137,6 +142,7 @@ export abstract class RecordFileSink implements Sink {
   begin(): void {
     this.#isShort = false;
     this.#done = 0;
+    if (this.#keeper !== undefined) this.#measure();
     this.#record(false);
   }
 
@@ -145,6 +151,7 @@ export abstract class RecordFileSink implements Sink {
     const before = mark && this.#takeStock(mark, stream, data, at);
     const { logged, kept } = before ?? { logged: 0, kept: 0 };
     this.#done = kept;
+    if (stream === "stderr" && kept > 0) this.#stderrOpen = data[kept - 1] !== NEWLINE;
     this.#record(false);
     if (kept < data.length) this.#writeFrom(kept, stream, data, at);
     return logged === data.length ? logged : startOfPart(logged);
@@ -197,6 +204,7 @@ export abstract class RecordFileSink implements Sink {
     await this.#waiting?.flush();
     this.#countPending();
     this.#tellLastLosses();
+    this.#recordLoss();
     this.#tellFaults();
   }
 
@@ -223,6 +231,7 @@ export abstract class RecordFileSink implements Sink {
     this.#waiting?.drop();
     this.#countPending();
     this.#tellLastLosses();
+    this.#recordLoss();
     this.#tellFaults();
     this.#allowance = 0;
     this.#rotation.close();
@@ -242,6 +251,11 @@ export abstract class RecordFileSink implements Sink {
       const part = partOf(data, from);
       if (this.#waiting === undefined) this.#write(stream, part, at);
       else this.#waiting.write(stream, part, at);
+    }
+    if (this.#losses.any || this.#lossRecorded) {
+      // What is lost has been done with: a successor is not to count it again, nor to tell it.
+      this.#record(false);
+      this.#recordLoss();
     }
     this.#countPending();
     this.#tellFaults();
@@ -477,8 +491,10 @@ export abstract class RecordFileSink implements Sink {
     const { end, length } = this.#framedWithin(more, mark.done, stream, data, at);
     if (end === data.length && length === more) return { logged: end, kept: end };
     // It was killed in the middle of writing: what is there is logged anew, as a whole.
-    this.#file.cutTo(mark.size);
-    return { logged: end, kept: mark.done };
+    if (this.#file.cutTo(mark.size)) return { logged: end, kept: mark.done };
+    // Or, where that stays, gone on with. What is behind all of the piece is somebody else's.
+    if (end < data.length) this.#file.goOnWithin(more - length);
+    return { logged: end, kept: end };
   }
 
   /**
@@ -513,6 +529,18 @@ export abstract class RecordFileSink implements Sink {
     return length;
   }
 
+  /**
+   * Others may have truncated the file or written to it, and a successor takes what is behind the mark for a part of
+   * the piece.
+   */
+  #measure(): void {
+    try {
+      this.#file.measure();
+    } catch {
+      // Nothing that fails here lets a write succeed, which will tell why.
+    }
+  }
+
   #record(renewing: boolean): void {
     this.#keeper?.record({
       inode: this.#file.inode,
@@ -520,7 +548,14 @@ export abstract class RecordFileSink implements Sink {
       done: this.#done,
       renewing,
       allowance: this.#allowance,
+      stderrOpen: this.#stderrOpen,
     });
+  }
+
+  #recordLoss(): void {
+    const { any } = this.#losses;
+    if (any || this.#lossRecorded) this.#keeper?.recordLoss(any ? this.#losses : undefined);
+    this.#lossRecorded = any;
   }
 
   // ---- losses ----

@@ -12,16 +12,19 @@
  * | 24        | what the marks are about: 1 stdout, 2 stderr, 3 the text of the start   |
  * | 25        | 1: a log waits to take all of it, everybody else has it                |
  * | 32        | the marks of log files, 48 bytes each: inode (64 bits), size, done and  |
- * |           | allowance (doubles), renewing (one byte)                                |
+ * |           | allowance (doubles), renewing and stderrOpen (one byte each)            |
  * | 272       | how much of the text of the start counts, in bytes, a double            |
  * | 280       | when the exit command is due, a double; 0: it is not                   |
  * | 288       | counters for those who look on, see journal-counters.ts                |
  * | 512       | the console socket's path                                              |
  * | 1024      | the working directory that the caller's paths begin at                 |
+ * | 5120      | what log files could not be told, 80 bytes each, see journal-losses.ts |
+ * | 5520      | the same of what was dropped beyond a limit of the rate                |
  * | 5632      | why there is no container, up to the end                               |
  */
 import { fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
 import type { LogMark } from "../logging/log-keeper.ts";
+import type { UntoldLoss } from "../logging/loss-notice.ts";
 import type { StreamName } from "../logging/sink.ts";
 import * as sys from "../sys/mod.ts";
 import {
@@ -31,6 +34,7 @@ import {
   encodeCounters,
   type SessionCounters,
 } from "./journal-counters.ts";
+import { decodeLoss, encodeLoss, LOSS_SIZE } from "./journal-losses.ts";
 
 /**
  * Things that must happen once, whoever does them; the order here is their place in the file.
@@ -57,6 +61,8 @@ const MARKS_AT = 32;
 const MARK_SIZE = 48;
 const CONSOLE_PATH_AT = 512;
 const DIRECTORY_AT = 1024;
+const LOSSES_AT = 5120;
+const RATE_LOSS_AT = 5520;
 const FAILURE_AT = 5632;
 /** What is read of a failure's text at most, in bytes: it goes to the caller in one message. */
 const FAILURE_MAX = 1024 * 1024;
@@ -77,10 +83,12 @@ export class Journal {
   readonly fd: number;
   readonly #reached = new Set<Milestone>();
   readonly #marks: (LogMark | undefined)[] = [];
+  readonly #losses: (UntoldLoss | undefined)[] = [];
   /** From the marks to the counters, as it is in the file. */
   readonly #block = Buffer.alloc(COUNTERS_AT + COUNTERS_SIZE);
   /** The same; a mark is written for each read, and Buffer's functions take longer. */
   readonly #view = new DataView(this.#block.buffer, this.#block.byteOffset, this.#block.length);
+  #rateLoss: UntoldLoss | undefined;
   #counters: SessionCounters | undefined;
   #piece: Piece | undefined;
   #waiting = false;
@@ -125,11 +133,16 @@ export class Journal {
     journal.#waiting = bytes[WAITING_AT] === 1;
     const startupSize = bytes.readDoubleLE(STARTUP_AT);
     if (isSize(startupSize)) journal.#startupSize = startupSize;
-    for (let log = 0; log < LOGS_MAX; log++) journal.#marks.push(readMark(bytes, log));
+    for (let log = 0; log < LOGS_MAX; log++) {
+      journal.#marks.push(readMark(bytes, log));
+      const at = LOSSES_AT + log * LOSS_SIZE;
+      journal.#losses.push(decodeLoss(bytes.subarray(at, at + LOSS_SIZE)));
+    }
+    journal.#rateLoss = decodeLoss(bytes.subarray(RATE_LOSS_AT, RATE_LOSS_AT + LOSS_SIZE));
     const due = bytes.readDoubleLE(EXIT_COMMAND_AT);
     if (Number.isFinite(due) && due > 0) journal.#exitCommandDue = due;
     journal.#consolePath = readText(bytes, CONSOLE_PATH_AT, DIRECTORY_AT);
-    journal.#workingDirectory = readText(bytes, DIRECTORY_AT, FAILURE_AT);
+    journal.#workingDirectory = readText(bytes, DIRECTORY_AT, LOSSES_AT);
     journal.#failure = bytes.subarray(FAILURE_AT);
     return journal;
   }
@@ -180,7 +193,8 @@ export class Journal {
     return this.#marks[log];
   }
 
-  recordMark(log: number, { inode, size, done, allowance, renewing }: LogMark): void {
+  recordMark(log: number, mark: LogMark): void {
+    const { inode, size, done, allowance, renewing, stderrOpen } = mark;
     const at = MARKS_AT + log * MARK_SIZE;
     const bytes = this.#block;
     const view = this.#view;
@@ -189,9 +203,28 @@ export class Journal {
     view.setFloat64(at + 16, done, true);
     view.setFloat64(at + 24, allowance, true);
     view.setUint8(at + 32, renewing ? 1 : 0);
+    view.setUint8(at + 33, stderrOpen ? 1 : 0);
     // The first log's mark takes the counters along: what is in between is as it is in the file.
     const end = log === 0 ? bytes.length : at + MARK_SIZE;
     writeSync(this.fd, bytes, at, end - at, at);
+  }
+
+  /** What the conmond before could not tell a log file; undefined: there was nothing. */
+  lossOf(log: number): UntoldLoss | undefined {
+    return this.#losses[log];
+  }
+
+  recordLoss(log: number, loss: UntoldLoss | undefined): void {
+    writeSync(this.fd, encodeLoss(loss), 0, LOSS_SIZE, LOSSES_AT + log * LOSS_SIZE);
+  }
+
+  /** What the conmond before has dropped beyond a limit of the rate, and not told. */
+  get rateLoss(): UntoldLoss | undefined {
+    return this.#rateLoss;
+  }
+
+  recordRateLoss(loss: UntoldLoss | undefined): void {
+    writeSync(this.fd, encodeLoss(loss), 0, LOSS_SIZE, RATE_LOSS_AT);
   }
 
   /** What the conmond before has counted. */
@@ -247,7 +280,7 @@ export class Journal {
 
   set workingDirectory(path: string) {
     this.#workingDirectory = path;
-    this.#writeText(path, DIRECTORY_AT, FAILURE_AT);
+    this.#writeText(path, DIRECTORY_AT, LOSSES_AT);
   }
 
   /** Why there is no container, in the runtime's own words or ours: what the caller is told. */
@@ -300,6 +333,7 @@ function readMark(bytes: Buffer, log: number): LogMark | undefined {
     done: bytes.readDoubleLE(at + 16),
     allowance: bytes.readDoubleLE(at + 24),
     renewing: bytes[at + 32] === 1,
+    stderrOpen: bytes[at + 33] === 1,
   };
   const makesSense = isSize(mark.size) && isSize(mark.done) && mark.allowance >= 0;
   return makesSense ? mark : undefined;

@@ -1,5 +1,6 @@
 /** A log file whose descriptor the shim keeps, and whose marks are in the journal. */
 import type { LogKeeper, LogMark } from "../logging/log-keeper.ts";
+import type { UntoldLoss } from "../logging/loss-notice.ts";
 import type { ShimConnection } from "../shim/connection.ts";
 import * as sys from "../sys/mod.ts";
 import { DEPOSIT, takeDeposit } from "./deposit.ts";
@@ -7,7 +8,7 @@ import { type Journal, LOGS_MAX } from "./journal.ts";
 
 /** For one of a session's log files, by its number. */
 export class KeptLog implements LogKeeper {
-  readonly inherited: { readonly fd: number; readonly mark: LogMark } | undefined;
+  readonly inherited: LogKeeper["inherited"];
   readonly #log: number;
   readonly #journal: Journal;
   readonly #connection: ShimConnection;
@@ -24,7 +25,7 @@ export class KeptLog implements LogKeeper {
     const fd = takeDeposit(descriptors, DEPOSIT.firstLog + log);
     const mark = journal.markOf(log);
     if (fd === undefined) return;
-    if (mark !== undefined) this.inherited = { fd, mark };
+    if (mark !== undefined) this.inherited = { fd, mark, loss: journal.lossOf(log) };
     // Without a mark it tells nothing: the log is opened as for the first time.
     else sys.close(fd);
   }
@@ -49,5 +50,9 @@ export class KeptLog implements LogKeeper {
 
   record(mark: LogMark): void {
     this.#journal.recordMark(this.#log, mark);
+  }
+
+  recordLoss(loss: UntoldLoss | undefined): void {
+    this.#journal.recordLoss(this.#log, loss);
   }
 }

@@ -86,6 +86,15 @@ export interface DescriptorCalls {
   bytesReadable(fd: number): number;
 
   /**
+   * Goes to the end of a file. Of one that is appended to that is its size; unlike fstat this does not make the kernel
+   * note the exact time of the next write, which takes it some microseconds.
+   *
+   * @returns where that is, in bytes.
+   * @throws ESPIPE for what is no file.
+   */
+  seekEnd(fd: number): number;
+
+  /**
    * Makes an event counter (eventfd), non-blocking. It is written and read 8 bytes at a time, an
    * unsigned integer in the machine's byte order: writing adds, reading takes all.
    */
@@ -128,6 +137,7 @@ export const {
   splice,
   tee,
   bytesReadable,
+  seekEnd,
   eventFd,
   memoryFile,
   sealMemoryFile,

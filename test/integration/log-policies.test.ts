@@ -351,6 +351,49 @@ describe("a full disk, when conmond is killed", { skip }, () => {
     await run.ended();
   });
 
+  it("by default the log says what was lost although conmond is killed meanwhile", async (t) => {
+    const place: Place = { scratch: makeScratch(t), shared: {} };
+    const { run, log, ballast, signs, full } = startOnFullDisk(
+      place,
+      `${WRITE_4_MB}; until test -e /mnt/signs/go; do sleep 0.02; done; echo after`,
+    );
+    await start(run);
+    await full();
+    await killSome(run, log, 3);
+    fs.rmSync(ballast);
+    fs.writeFileSync(join(signs, "go"), "");
+    assert.equal(await run.exitStatus(), 0);
+    await run.ended();
+    const text = fs.readFileSync(log);
+    const logged = readOutput(text, "stdout").length;
+    const notices = readOutput(text, "stderr").toString().split("\n");
+    const lost = notices.map((line) => parseLossNotice(line)?.bytes ?? 0);
+    const sum = lost.reduce((all, bytes) => all + bytes, 0);
+    assert.equal(logged + sum, WHAT_IS_IN_4_MB.length + "after\n".length);
+  });
+
+  it("with on-limit=drop the log says what was dropped although conmond is killed meanwhile", async (t) => {
+    const scratch = makeScratch(t);
+    const script = "for i in $(seq 1 100); do seq 1 100; usleep 10000; done";
+    const run = startConmon(scratch, {
+      bundle: makeBundle(scratch, { args: ["sh", "-c", script] }),
+      apiVersion: 1,
+      arguments: ["--log-opt=max-lines-per-second=500", "--log-opt=on-limit=drop"],
+    });
+    await start(run);
+    await killSome(run, run.paths.log, 3);
+    assert.equal(await run.exitStatus(), 0);
+    await run.ended();
+    const records = [...readCriRecords(fs.readFileSync(run.paths.log))];
+    const logged = records.filter(({ stream }) => stream === "stdout").length;
+    const notices = records.filter(({ stream }) => stream === "stderr");
+    const lost = notices.map(({ payload }) => parseLossNotice(payload.toString())?.records ?? 0);
+    const all = lost.reduce((sum, count) => sum + count, logged);
+    // Whoever is killed between two system calls does not tell of the piece that was just thrown away.
+    const pieces = 3 * 100;
+    assert.ok(all <= 10_000 && all >= 10_000 - pieces, `${logged} logged, ${lost} lost`);
+  });
+
   for (const kills of [0, 3]) {
     it(`what the runtime had said waits as well, whose container writes at once, ${kills} kills`, async (t) => {
       const scratch = makeScratch(t);

@@ -181,6 +181,25 @@ test("close() leaves a backup that is being compressed as it was", async () => {
   assert.deepEqual(faults, []);
 });
 
+test("close() tells what it cannot remove, and goes on", async () => {
+  put({ "0.log.1": "x".repeat(8_000_000) });
+  const faults: string[] = [];
+  const mine = make(1, true, (error) => faults.push(String(error?.message)));
+  mine.tidy();
+  const unfinished = `${path}.1.gz.tmp`;
+  await appears(unfinished);
+  fs.rmSync(unfinished);
+  fs.mkdirSync(unfinished);
+  mine.close();
+  assert.equal(faults.length, 1);
+  assert.match(faults[0] ?? "", /^Failed to remove the unfinished backup .*0\.log\.1\.gz\.tmp: /);
+  // The next has its turn when the one that was interrupted is over.
+  fs.rmdirSync(unfinished);
+  const { backups, done } = compressed(1);
+  backups(1).tidy();
+  await done;
+});
+
 test("whoever is killed while compressing leaves nothing that is taken for a backup", async () => {
   const large = "0123456789abcdef".repeat(1_000_000);
   put({ "0.log.1": large });

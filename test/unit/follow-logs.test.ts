@@ -288,6 +288,27 @@ test("a backup that is compressed later is not read again", async () => {
   assert.deepEqual(await follower.lines(1), ["b"]);
 });
 
+test("a line does not go on behind files that are missing", async () => {
+  const sink = sinkWith({ maxSize: 1, rotate: true });
+  const follower = await attentive(sink);
+  // A file each, of which a reader that does nothing holds the first.
+  const pieces = Array.from({ length: 40 }, (_, index) => `${index} `);
+  for (const piece of pieces) {
+    sink.write("stdout", Buffer.from(piece), { seconds: 1_700_000_000, nanoseconds: clock++ });
+    await turns();
+  }
+  print(sink, "end");
+  const [beginning = "", rest = ""] = await follower.lines(2);
+  assert.match(beginning, /^0 1 2 .*\.\.\.$/);
+  assert.match(rest, /^\d+ (\d+ )*end$/);
+  assert.ok(pieces.join("").startsWith(beginning.slice(0, -"...".length)));
+  assert.ok(`${pieces.join("")}end`.endsWith(rest));
+  assert.deepEqual(
+    follower.faults.map(({ kind }) => kind),
+    ["missing"],
+  );
+});
+
 test("where no backups are kept, old ones that are there are not mistaken for new", async () => {
   fs.writeFileSync(`${path}.1`, `${TIME} stdout F old\n`);
   const sink = sinkWith();
@@ -356,6 +377,19 @@ test("a log may come later", async () => {
   const waiting = follower.lines(1);
   await turns();
   print(sinkWith(), "a");
+  assert.deepEqual(await waiting, ["a"]);
+});
+
+test("a log may come later where a link leads", async () => {
+  const target = join(directory, "pods", "0.log");
+  fs.mkdirSync(join(directory, "pods"));
+  fs.symlinkSync("pods/link.log", path);
+  fs.symlinkSync("0.log", join(directory, "pods", "link.log"));
+  const follower = new Follower();
+  const waiting = follower.lines(1);
+  await turns();
+  const sink = sinkWith({ path: target });
+  print(sink, "a");
   assert.deepEqual(await waiting, ["a"]);
 });
 

@@ -6,7 +6,10 @@ import { Journal } from "../../src/session/journal.ts";
 import { decodeCounters } from "../../src/session/journal-counters.ts";
 
 const COUNTERS = { bytes: 2 ** 40 + 1, records: 7, droppedBytes: 3, writeErrors: 2, clients: 1 };
-const MARK = { inode: 5n, size: 100, done: 3, allowance: Number.POSITIVE_INFINITY, renewing: true };
+const MARK = {
+  ...{ inode: 5n, size: 100, done: 3, allowance: Number.POSITIVE_INFINITY },
+  ...{ renewing: true, stderrOpen: false },
+};
 
 function contentOf(journal: Journal): Buffer {
   return readFileSync(`/proc/self/fd/${journal.fd}`);

@@ -13,6 +13,8 @@ const AT = { seconds: 1_700_000_000, nanoseconds: 5 };
 const FRAME = 46;
 const FILL_DISK = fileURLToPath(new URL("../support/log-to-full-disk.ts", import.meta.url));
 
+const notRoot = process.getuid?.() !== 0 && "needs root";
+
 let directory: string;
 let path: string;
 let faults: SinkFault[];
@@ -126,6 +128,43 @@ test("a torn record that cannot be cut off is completed when there is room", () 
   );
   sink.close();
   fs.closeSync(reader);
+});
+
+test("what comes behind a torn record is no part of it", () => {
+  const torn = "2026-01-02T15:04:05.000000006+01:00 stdout F to";
+  const whole = "2026-01-02T15:04:05.000000006+01:00 stdout F whole\n";
+  fs.writeFileSync(path, whole + torn);
+  const sink = new K8sFileSink({ path, onError });
+  print(sink, "first");
+  // A rotator has put one there.
+  fs.renameSync(path, `${path}.old`);
+  fs.writeFileSync(path, torn);
+  sink.reopen();
+  print(sink, "second");
+  sink.close();
+  assert.equal(logged(`${path}.old`), "whole\nto\nfirst\n");
+  assert.equal(logged(), "to\nsecond\n");
+  new K8sFileSink({ path }).close();
+  assert.equal(logged(), "to\nsecond\n");
+});
+
+test("a torn record on a full disk is ended when there is room", { skip: notRoot }, () => {
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=4k", "tmpfs", directory]);
+  try {
+    const torn = "2026-01-02T15:04:05.000000006+01:00 stdout F ";
+    fs.writeFileSync(path, torn.padEnd(4096, "x"));
+    const sink = new K8sFileSink({ path, onError });
+    print(sink, "lost");
+    execFileSync("mount", ["-o", "remount,size=8k", directory]);
+    print(sink, "second");
+    sink.close();
+    const lines = logged().split("\n");
+    assert.deepEqual([lines.length, lines[0]?.length, lines[1]], [3, 4096 - torn.length, "second"]);
+    const { records, droppedRecords, droppedBytes } = sink.counters;
+    assert.deepEqual([records, droppedRecords, droppedBytes], [1, 1, "lost\n".length]);
+  } finally {
+    execFileSync("umount", ["-l", directory]);
+  }
 });
 
 test("a fifo that nobody reads is an error, not a hang", () => {

@@ -124,3 +124,18 @@ test("of many compressed files so many are opened as are asked for, each once", 
   }
   assert.deepEqual(found, expected);
 });
+
+test("files that are renamed all the time hold nobody up who only remembers them", async (t) => {
+  for (const suffix of ["", ".1", ".2"]) fs.writeFileSync(`${path}${suffix}`, suffix);
+  const files = new LogFiles(path);
+  await contents(files.openAll());
+  const rotate = (): void => {
+    for (const number of [2, 1]) fs.renameSync(`${path}.${number}`, `${path}.${number + 1}`);
+    fs.renameSync(path, `${path}.1`);
+    fs.writeFileSync(path, "new");
+  };
+  const rotations = Array.from({ length: 100 }, () => rotate);
+  const left = meanwhile(t, "after readdirSync", () => true, rotations);
+  files.noteOlder(opened.at(-1));
+  assert.ok(left() > 50, `${left()} rotations were not waited for`);
+});

@@ -155,7 +155,16 @@ describe("the journal", () => {
     size,
     done: size,
     renewing: fc.boolean(),
+    stderrOpen: fc.boolean(),
     allowance: fc.oneof(size, fc.constant(Number.POSITIVE_INFINITY)),
+  });
+  const time = fc.record({
+    seconds: fc.integer({ min: -9_000_000_000, max: 9_000_000_000 }),
+    nanoseconds: fc.nat(999_999_999),
+  });
+  const loss = fc.record({
+    records: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+    ...{ bytes: size, from: time, to: time, reason: fc.stringMatching(/^[a-zö ]{0,30}$/) },
   });
 
   test("tells the next conmond what was written to it, in whatever order that was", () => {
@@ -166,6 +175,7 @@ describe("the journal", () => {
       }),
       fc.record({ startupSize: size }),
       fc.record({ log: fc.nat(LOGS_MAX - 1), mark }),
+      fc.record({ log: fc.nat(LOGS_MAX - 1), loss: fc.option(loss, { nil: undefined }) }),
       fc.record({ deadline: fc.double({ min: 1, max: 1e12, noNaN: true }) }),
     );
     fc.assert(
@@ -173,6 +183,7 @@ describe("the journal", () => {
         const journal = Journal.create();
         const milestones = new Set<string>();
         const marks = new Map<number, unknown>();
+        const losses = new Map<number, unknown>();
         const expected = {
           piece: undefined as unknown,
           startupSize: 0,
@@ -191,6 +202,9 @@ describe("the journal", () => {
           } else if ("mark" in note) {
             journal.recordMark(note.log, note.mark);
             marks.set(note.log, structuredClone(note.mark));
+          } else if ("loss" in note) {
+            journal.recordLoss(note.log, note.loss);
+            losses.set(note.log, structuredClone(note.loss));
           } else {
             journal.deadline = note.deadline;
             expected.deadline = note.deadline;
@@ -205,6 +219,7 @@ describe("the journal", () => {
           assert.equal(next.has(milestone), milestones.has(milestone));
         }
         for (const [log, recorded] of marks) assert.deepEqual(next.markOf(log), recorded);
+        for (const [log, recorded] of losses) assert.deepEqual(next.lossOf(log), recorded);
         journal.close();
         next.close();
       }),
@@ -214,14 +229,17 @@ describe("the journal", () => {
 
   test("with anything else in it tells nothing that makes no sense", () => {
     const bytes = fc.oneof(
-      fc.uint8Array({ maxLength: 700, size: "max" }),
-      fc.nat(700).map((length) => new Uint8Array(length).fill(255)),
+      fc.uint8Array({ maxLength: 6000, size: "max" }),
+      fc.nat(6000).map((length) => new Uint8Array(length).fill(255)),
       output(100),
     );
     fc.assert(
       fc.property(bytes, (content) => {
         const journal = Journal.adopt(fileOf(content));
         for (let log = 0; log < LOGS_MAX; log++) {
+          const { records = 0, reason = "" } = journal.lossOf(log) ?? {};
+          assert.ok(Number.isSafeInteger(records) && records >= 0, `${records} records`);
+          assert.ok(!/[\0\n]/.test(reason), reason);
           const found = journal.markOf(log);
           if (found === undefined) continue;
           assert.ok(Number.isSafeInteger(found.size) && found.size >= 0, `size ${found.size}`);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { parseLossNotice } from "../../src/logging/loss-notice.ts";
+import { parseLossNotice, type UntoldLoss } from "../../src/logging/loss-notice.ts";
 import { RateGate, type RateGateSettings } from "../../src/logging/rate-gate.ts";
 import { RateLimit } from "../../src/logging/rate-limit.ts";
 
@@ -49,6 +49,7 @@ test("a line that is larger than what comes in a second passes when nothing else
 });
 
 const AT = { seconds: 1_700_000_000, nanoseconds: 0 };
+const AT_ONCE = { from: AT, to: AT, reason: "more than 1 lines per second" };
 
 /** A gate whose time stands still until `pass` is called. */
 function gate(settings: Partial<RateGateSettings>) {
@@ -172,6 +173,32 @@ withGate("drop: a flood without an end is told of every minute", () => {
   const notices = logged.stderr.trimEnd().split("\n").map(parseLossNotice);
   assert.equal(notices.length, 2);
   assert.ok(notices.every((notice) => notice !== undefined && notice.records >= 59));
+});
+
+withGate("drop: what a process before has dropped is told with what comes, once", () => {
+  const recorded: (UntoldLoss | undefined)[] = [];
+  const record = (loss: UntoldLoss | undefined): void => {
+    recorded.push(structuredClone(loss));
+  };
+  const first = gate({ linesPerSecond: 1, record });
+  first.write("1\n2\n3\n");
+  // Whoever is killed before that has the same piece again.
+  assert.equal(recorded.length, 0);
+  first.made.settle();
+  const before = recorded.at(-1);
+  assert.deepEqual([before?.records, before?.bytes], [2, 4]);
+  mock.timers.reset();
+  const second = gate({ linesPerSecond: 1, record, before });
+  second.write("4\n5\n");
+  second.pass(1000);
+  assert.equal(second.logged.stdout, "4\n");
+  assert.equal(parseLossNotice(second.logged.stderr.trimEnd())?.records, 3);
+  assert.equal(recorded.at(-1), undefined);
+  // Nor does it have to drop anything itself.
+  mock.timers.reset();
+  const third = gate({ linesPerSecond: 1, record, before: { ...AT_ONCE, records: 7, bytes: 9 } });
+  third.pass(1000);
+  assert.equal(parseLossNotice(third.logged.stderr.trimEnd())?.records, 7);
 });
 
 withGate("drop: what was lost last is told at the end", () => {

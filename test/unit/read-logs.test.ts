@@ -98,7 +98,10 @@ test("no log, no directory and a directory in its place are errors", async () =>
     code: "ENOENT",
   });
   fs.mkdirSync(path);
-  await assert.rejects(texts(), { code: "ENOENT" });
+  await assert.rejects(texts(), {
+    message: `Failed to open the log ${path}: It is no regular file`,
+    code: "ENOENT",
+  });
   path = join(directory, "missing", "0.log");
   await assert.rejects(texts(), { code: "ENOENT" });
 });

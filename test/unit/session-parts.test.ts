@@ -354,7 +354,8 @@ describe("Journal", () => {
     journal.failure = Buffer.from("no\0good");
     journal.notePiece("stderr");
     journal.noteStartupSize(77);
-    const mark = { inode: 2n ** 63n, size: 5, done: 6, renewing: true, allowance: Infinity };
+    const numbers = { inode: 2n ** 63n, size: 5, done: 6, allowance: Infinity };
+    const mark = { ...numbers, renewing: true, stderrOpen: true };
     journal.recordMark(4, mark);
     journal.close();
     const next = Journal.adopt(copy);

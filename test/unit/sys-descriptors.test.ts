@@ -88,6 +88,7 @@ describe("errors", () => {
       ["F_GETPIPE_SZ", () => sys.getPipeSize(NOT_OPEN)],
       ["F_SETPIPE_SZ", () => sys.setPipeSize(NOT_OPEN, 4096)],
       ["FIONREAD", () => sys.bytesReadable(NOT_OPEN)],
+      ["lseek", () => sys.seekEnd(NOT_OPEN)],
       ["F_ADD_SEALS", () => sys.sealMemoryFile(NOT_OPEN)],
       ["flock", () => sys.lockFile(NOT_OPEN)],
     ];
@@ -420,4 +421,17 @@ describe("new kinds of files", () => {
     assert.equal(failure(() => sys.makeFifo(`/${"n".repeat(5000)}`, 0o600)).code, "ENAMETOOLONG");
     assert.throws(() => sys.makeFifo("/tmp/x", 0o10000), RangeError);
   });
+});
+
+test("the end of a file is known, also of one that is larger than 4 GiB; a pipe has none", () => {
+  const fd = sys.memoryFile("large");
+  const [readEnd, writeEnd] = sys.pipe();
+  try {
+    assert.equal(sys.seekEnd(fd), 0);
+    ftruncateSync(fd, 5 * 2 ** 30 + 1);
+    assert.equal(sys.seekEnd(fd), 5 * 2 ** 30 + 1);
+    assert.equal(failure(() => sys.seekEnd(readEnd)).code, "ESPIPE");
+  } finally {
+    for (const each of [fd, readEnd, writeEnd]) sys.close(each);
+  }
 });

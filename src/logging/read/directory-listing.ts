@@ -42,13 +42,29 @@ interface Look {
  * @throws {Error} with the `code` of the system call if the directory cannot be read.
  */
 export function listLogFiles(path: string, upTo?: string): ListedFile[] {
+  const files = tryToListLogFiles(path, ATTEMPTS, upTo);
+  if (files !== undefined) return files;
+  throw new Error(`The files of the log ${path} are renamed faster than they can be listed`);
+}
+
+/**
+ * The same, for who can do without it.
+ *
+ * @param attempts How often the files may change their names before it is given up.
+ * @returns `undefined` if they are renamed faster than they can be listed.
+ */
+export function tryToListLogFiles(
+  path: string,
+  attempts: number,
+  upTo?: string,
+): ListedFile[] | undefined {
   let before = look(path, upTo);
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+  for (let attempt = 0; attempt < attempts; attempt++) {
     const again = look(path, upTo);
     if (again.complete && areSame(before.files, again.files)) return [...again.files];
     before = again;
   }
-  throw new Error(`The files of the log ${path} are renamed faster than they can be listed`);
+  return undefined;
 }
 
 /**

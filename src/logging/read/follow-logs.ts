@@ -5,7 +5,7 @@ import { FileReader } from "./file-reader.ts";
 import { GzipFile } from "./gzip-file.ts";
 import { type DecoderOptions, LogDecoder, type StreamOffsets } from "./log-decoder.ts";
 import { type LogFilePart, LogFiles } from "./log-files.ts";
-import type { LogLine } from "./log-line.ts";
+import { LogFault, type LogLine } from "./log-line.ts";
 import type { PlainFile } from "./plain-file.ts";
 import { findStart } from "./read-logs.ts";
 import { decoderOptions, type FollowOptions, tailOf } from "./read-options.ts";
@@ -71,6 +71,11 @@ class Follower {
   readonly #watcher: FSWatcher;
   /** Files to read, the oldest first. Never empty again once there was one. */
   readonly #queue: LogFilePart[] = [];
+  /** There were more files than could be held open. */
+  #isBehind = false;
+  /** Those that come after files which are missing. */
+  readonly #afterGaps = new Set<LogFilePart>();
+  readonly #onFault: (fault: LogFault) => void;
   /** For the files that were there at the beginning, from where on they are wanted. */
   readonly #from = new Map<LogFilePart, StreamOffsets>();
   /** Of the file that is read, when its name is not the log's any more. */
@@ -85,6 +90,7 @@ class Follower {
     tailOf(options);
     const decoding: DecoderOptions = decoderOptions(options);
     this.#options = options;
+    this.#onFault = decoding.onFault;
     this.#decoder = new LogDecoder(decoding);
     this.#reader = new FileReader(this.#decoder, decoding.onFault, options.signal);
     this.#files = new LogFiles(path);
@@ -109,8 +115,10 @@ class Follower {
       const isFinal = file !== undefined && this.#isFinal(file, next, ended);
       if (file !== undefined) yield* this.#reader.read(file, Number.POSITIVE_INFINITY);
       if (this.#isAborted) return;
-      if (isFinal && next !== undefined) this.#goOnTo(next);
-      else if (ended && next === undefined) break;
+      if (isFinal && next !== undefined) {
+        const broken = this.#goOnTo(next);
+        if (broken.length > 0) yield broken;
+      } else if (ended && next === undefined) break;
       else if (file === undefined || this.#isWatched(file)) await this.#wakeup.wait();
     }
     yield this.#decoder.finish(this.#options.torn === "deliver");
@@ -157,8 +165,15 @@ class Follower {
     return this.#queue.length > 2 || next.size > 0;
   }
 
-  #goOnTo(next: LogFilePart): void {
+  /** Returns lines whose ends are missing. */
+  #goOnTo(next: LogFilePart): LogLine[] {
     this.#decoder.endFile();
+    const isAfterGap = this.#afterGaps.delete(next);
+    const lines = isAfterGap ? this.#decoder.breakOff() : [];
+    if (isAfterGap) {
+      const reason = "files before this one were deleted before they could be read";
+      this.#onFault(new LogFault("missing", next.path, 0, reason));
+    }
     this.#displaced?.close();
     this.#displaced = undefined;
     const file = this.#queue.shift();
@@ -167,6 +182,7 @@ class Follower {
       file.close();
     }
     this.#reader.begin(next, 0, this.#from.get(next));
+    return lines;
   }
 
   // ---- being told of changes ----
@@ -222,9 +238,18 @@ class Follower {
     try {
       if (thoroughly) this.#files.noteOlder(this.#queue.at(-1));
       const room = MOST_FILES - this.#queue.length;
-      if (room <= 0) return;
+      if (room <= 0) {
+        this.#isBehind = true;
+        return;
+      }
       const isFirst = this.#queue.length === 0;
-      this.#queue.push(...this.#files.openNewer(this.#queue.at(-1), room));
+      const newer = this.#files.openNewer(this.#queue.at(-1), room);
+      const [oldest] = newer;
+      // Who is not behind has been told of each new file while the one before it was there.
+      if (oldest !== undefined && this.#isBehind && this.#files.lostTrack)
+        this.#afterGaps.add(oldest);
+      if (newer.length < room) this.#isBehind = false;
+      this.#queue.push(...newer);
       const [first] = this.#queue;
       if (isFirst && first !== undefined) this.#reader.begin(first);
     } catch (error) {

@@ -65,7 +65,9 @@ export class LineJoiner {
   /** Hands out what there is of lines that nothing more will come of. */
   finish(lines: LogLine[]): void {
     for (const stream of ["stdout", "stderr"] as const) {
-      if (this.#open[stream].length > 0) this.#end(lines, stream, false);
+      const open = this.#open[stream];
+      if (open.length > 0) this.#end(lines, stream, false);
+      open.timestamp = undefined;
     }
   }
 

@@ -139,6 +139,13 @@ export class LogDecoder {
     return lines;
   }
 
+  /** Ends the lines that are not complete: what they went on with is not going to come. */
+  breakOff(): LogLine[] {
+    const lines: LogLine[] = [];
+    this.#joiner.finish(lines);
+    return lines;
+  }
+
   #decode(lines: LogLine[], bytes: Buffer, start: number, end: number): void {
     const record = this.#record;
     if (!record.parse(bytes, start, end)) {

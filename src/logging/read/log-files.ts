@@ -1,7 +1,12 @@
 import * as fs from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { describe } from "../log-file.ts";
-import { identityOf, type ListedFile, listLogFiles } from "./directory-listing.ts";
+import {
+  identityOf,
+  type ListedFile,
+  listLogFiles,
+  tryToListLogFiles,
+} from "./directory-listing.ts";
 import type { GzipFile } from "./gzip-file.ts";
 import { findGzipTwin } from "./gzip-twin.ts";
 import { openListed } from "./open-file.ts";
@@ -9,6 +14,8 @@ import { PlainFile } from "./plain-file.ts";
 
 /** How often files may vanish between being listed and being opened before it is given up. */
 const ATTEMPTS = 1000;
+/** The same for what is done again soon. */
+const ATTEMPTS_IN_PASSING = 10;
 
 /** A file of a log that has been opened. */
 export type LogFilePart = PlainFile | GzipFile;
@@ -22,6 +29,7 @@ export class LogFiles {
    * may have left its inode to a newer file.
    */
   readonly #seen = new Set<string>();
+  #lostTrack = false;
 
   /** @param path The file that is written to. It may be missing. */
   constructor(path: string) {
@@ -52,12 +60,14 @@ export class LogFiles {
   }
 
   /**
-   * Opens the files that are newer than `last`, the oldest first, but not more than `most`.
+   * Opens the files that are newer than `last`, the oldest first, but not more than `most`. Where `last` is gone
+   * {@link lostTrack} is true: there may have been others in between.
    *
    * @throws {Error} of the system call; `ENOENT` if the log's directory is gone.
    */
   openNewer(last: LogFilePart | undefined, most: number): LogFilePart[] {
     const opened: LogFilePart[] = [];
+    this.#lostTrack = false;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const listed = this.#newerThan(opened.at(-1) ?? last).slice(0, most - opened.length);
       const more = openUntilChanged(listed);
@@ -68,15 +78,22 @@ export class LogFiles {
     return opened;
   }
 
+  /** Whether the files that were opened last may not be the next ones. */
+  get lostTrack(): boolean {
+    return this.#lostTrack;
+  }
+
   /**
    * Remembers the files that are older than `last`, so that they are not mistaken for newer ones when
-   * that is gone. They have other identities than before if they were compressed.
+   * that is gone. They have other identities than before if they were compressed. Where thousands of files
+   * are renamed all the time it is left for the next time.
    *
    * @throws {Error} of the system call; `ENOENT` if the log's directory is gone.
    */
   noteOlder(last: LogFilePart | undefined): void {
     if (last === undefined) return;
-    const listed = listLogFiles(this.path);
+    const listed = tryToListLogFiles(this.path, ATTEMPTS_IN_PASSING);
+    if (listed === undefined) return;
     this.#forgetGone(listed);
     const at = listed.findIndex(({ id }) => id === last.id);
     if (at !== -1) this.#remember(listed.slice(at + 1));
@@ -96,6 +113,7 @@ export class LogFiles {
     const twin = last instanceof PlainFile ? findGzipTwin(last, listed) : -1;
     if (twin !== -1) return listed.slice(0, twin).reverse();
     // It is gone. What was there before it is not newer.
+    this.#lostTrack = true;
     this.#forgetGone(listed);
     return listed.filter(({ id }) => !this.#seen.has(id)).reverse();
   }
@@ -130,7 +148,12 @@ function realPath(path: string): string {
   try {
     return fs.realpathSync(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return resolve(path);
-    throw describe(error, `Failed to open the log ${path}`);
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+      throw describe(error, `Failed to open the log ${path}`);
+    }
+    // It may come later, where a link leads that is there already. A circle of links is another error.
+    const status = fs.lstatSync(path, { throwIfNoEntry: false });
+    if (!status?.isSymbolicLink()) return resolve(path);
+    return realPath(resolve(fs.realpathSync(dirname(path)), fs.readlinkSync(path)));
   }
 }

@@ -39,8 +39,9 @@ export interface LogLine {
  * - `damaged`: a compressed file that cannot be unpacked any further; its rest is skipped
  * - `truncated`: a file that became shorter while it was read; what was in it and had not been read
  *   is lost, if there was any
+ * - `missing`: files before this one were rotated away and deleted while the reader was too slow to open them
  */
-export type LogFaultKind = "malformed" | "torn" | "damaged" | "truncated";
+export type LogFaultKind = "malformed" | "torn" | "damaged" | "truncated" | "missing";
 
 /** Something wrong with a log, which reading it went over. */
 export class LogFault extends Error {

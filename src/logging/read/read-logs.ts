@@ -1,3 +1,4 @@
+import * as fs from "node:fs";
 import { FileReader } from "./file-reader.ts";
 import { LogDecoder } from "./log-decoder.ts";
 import { type LogFilePart, LogFiles } from "./log-files.ts";
@@ -65,7 +66,9 @@ export async function* readLogBatches(
 function openLog(path: string): LogFilePart[] {
   const files = new LogFiles(path).openAll();
   if (files.length > 0) return files;
-  const message = `Failed to open the log ${path}: No such file or directory`;
+  const isOther = fs.statSync(path, { throwIfNoEntry: false }) !== undefined;
+  const reason = isOther ? "It is no regular file" : "No such file or directory";
+  const message = `Failed to open the log ${path}: ${reason}`;
   throw Object.assign(new Error(message), { code: "ENOENT", syscall: "open", path });
 }
 

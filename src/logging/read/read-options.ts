@@ -25,7 +25,7 @@ export interface ReadOptions extends Selection {
   readonly torn?: "skip" | "deliver";
   /**
    * Told what is wrong with the log, which is then read on. What it throws ends the reading. Default:
-   * a fault is thrown, unless it is that a file was truncated.
+   * a fault is thrown, unless it is that a file was truncated or is missing.
    */
   readonly onFault?: (fault: LogFault) => void;
   /** Ends the reading, without an error. */
@@ -53,5 +53,5 @@ export function tailOf({ tail = Number.POSITIVE_INFINITY }: ReadOptions): number
 }
 
 function throwFault(fault: LogFault): void {
-  if (fault.kind !== "truncated") throw fault;
+  if (fault.kind !== "truncated" && fault.kind !== "missing") throw fault;
 }
