@@ -26,10 +26,11 @@ export function attachLinkPath(socketDirectory: string, linkName: string): strin
  * Makes the listening attach socket of a bundle, of mode 0700, in place of whatever is there under
  * its name. The bundle's path may be longer than a socket's address.
  *
+ * @param onNaming called just before that; what it throws prevents it
  * @returns the descriptor.
  * @throws Error that names the bundle or the socket and the reason.
  */
-export function openAttachSocket(bundle: string): number {
+export function openAttachSocket(bundle: string, onNaming: () => void = () => {}): number {
   const directory = openBundle(bundle);
   const path = attachSocketPath(bundle);
   let fd: number | undefined;
@@ -38,6 +39,7 @@ export function openAttachSocket(bundle: string): number {
     // The mode goes with the socket into the file system, so that nobody can be too quick for it.
     fs.fchmodSync(fd, SOCKET_MODE);
     const short = Buffer.byteLength(path) <= MAX_SOCKET_PATH;
+    onNaming();
     bindInPlaceOf(path, fd, short ? path : `/proc/self/fd/${directory}/attach`);
     // The umask may have taken something away.
     fs.chmodSync(path, SOCKET_MODE);

@@ -19,6 +19,8 @@ const FIFO_MODE = 0o660;
 export interface ControlFifosOptions {
   /** The bundle, in which the fifos `ctl` and `winsz` are. */
   bundle: string;
+  /** Called when a fifo is about to be made, by `open()`: what it throws prevents that. */
+  onNaming?(): void;
   /** The terminal is to have this size, in characters (0 to 1000). */
   onResize(rows: number, columns: number): void;
   /** The logs are to be opened anew. */
@@ -58,24 +60,25 @@ export class ControlFifos {
   /**
    * Makes both fifos, in place of old ones. Their mode is 0660 less the umask.
    *
-   * @throws Error that names the fifo and the reason. Then neither of them is left behind.
+   * @throws Error that names the fifo and the reason. Then neither of them is left behind, if `onNaming` allows to
+   *   remove them.
    */
   static open(options: ControlFifosOptions): ControlFifos {
     const opened = new Map<string, number>();
     try {
       const [ctl, winsz] = ["ctl", "winsz"].map((name) => {
         const path = join(options.bundle, name);
+        options.onNaming?.();
         const fd = openFifo(path);
         opened.set(path, fd);
         return fd;
       }) as [number, number];
       return new ControlFifos({ ctl, winsz }, options);
     } catch (error) {
-      // Nothing that was made here is left behind.
-      for (const [path, fd] of opened) {
-        sys.close(fd);
-        fs.rmSync(path, { force: true });
-      }
+      // Nothing that was made here is left behind. Where no name may be given, none may be taken away either.
+      const names = mayName(options) ? [...opened.keys()] : [];
+      for (const fd of opened.values()) sys.close(fd);
+      for (const path of names) fs.rmSync(path, { force: true });
       throw error;
     }
   }
@@ -205,6 +208,15 @@ function openFifo(path: string): number {
     }
   } catch (cause) {
     throw failure(`Failed to make the fifo ${path}`, cause);
+  }
+}
+
+function mayName(options: ControlFifosOptions): boolean {
+  try {
+    options.onNaming?.();
+    return true;
+  } catch {
+    return false; // The reason is that of the failure, which has been thrown already.
   }
 }
 

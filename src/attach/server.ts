@@ -22,6 +22,8 @@ const temporaryDirectory = tmpdir();
 export interface AttachServerOptions {
   /** The bundle, an absolute path; it gets the socket `attach`. */
   bundle: string;
+  /** Called when the socket is about to be given its name, by `open()`: what it throws keeps it from that. */
+  onNaming?(): void;
   /** Clients find the socket in the bundle; otherwise through the link `socketDirectory/linkName`. */
   fullAttach: boolean;
   /** The directory of the link to the bundle. */
@@ -104,7 +106,7 @@ export class AttachServer {
    * @throws Error that names the path and the reason. Then neither socket nor link is left behind.
    */
   static open(options: AttachServerOptions): AttachServer {
-    const fd = openAttachSocket(options.bundle);
+    const fd = openAttachSocket(options.bundle, options.onNaming);
     let server: AttachServer | undefined;
     try {
       server = new AttachServer(fd, options);

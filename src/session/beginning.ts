@@ -80,7 +80,7 @@ export class Beginning {
     try {
       requireDescriptors();
       const { conmonPidfile } = options;
-      if (conmonPidfile !== undefined) writeAtomically(conmonPidfile, String(shimPid));
+      if (conmonPidfile !== undefined) writeAtomically(conmonPidfile, String(shimPid), shimPid);
       const { number } = this.#heldSignal;
       if (number !== 0) {
         throw new ConmonError(`Got signal ${number} before the runtime was started`);

@@ -255,6 +255,7 @@ export class ContainerIo {
     this.#clients = deposit;
     const settings = {
       bundle,
+      onNaming: () => this.#connection.requireShim(),
       fullAttach: this.#options.fullAttach,
       socketDirectory: this.#options.socketDir,
       linkName: this.#options.cuuid,
@@ -285,6 +286,7 @@ export class ContainerIo {
   #openFifos(bundle: string, inherited: Map<number, number>): void {
     const settings = {
       bundle,
+      onNaming: () => this.#connection.requireShim(),
       onResize: (rows: number, columns: number) => {
         if (this.#terminal === undefined) this.#messages.debug("There is no terminal to resize");
         this.#terminal?.resize(rows, columns);

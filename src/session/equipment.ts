@@ -3,6 +3,7 @@ import { ContainerEvents } from "./container-events.ts";
 import { ContainerIo } from "./container-io.ts";
 import type { Journal } from "./journal.ts";
 import { isPassthrough } from "./log-settings.ts";
+import { isElsewhere } from "./shim-process.ts";
 import type { Surroundings } from "./stage.ts";
 
 /** Owns streams and events. */
@@ -41,8 +42,8 @@ export class Equipment {
       io.openConsole(temporary, inherited, around.released);
       return equipment;
     } catch (error) {
-      // The container that is there already still needs what has a name.
-      if (!around.released) equipment.detach();
+      // The container that is there already still needs what has a name, as does the conmond that a shim has gone to.
+      if (!around.released && !isElsewhere(connection, around.shimPid)) equipment.detach();
       equipment.close();
       throw error;
     }

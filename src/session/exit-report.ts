@@ -10,10 +10,12 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
  * Writes a file so that a reader sees all of it or none: callers look at these the
  * moment they appear.
  *
+ * @param session a number that is this session's for good, whoever writes: who comes after one that was killed in
+ *   between uses the same temporary name, and leaves nothing behind
  * @throws Error naming the path, with the system's reason as its `cause`
  */
-export function writeAtomically(path: string, text: string): void {
-  const temporary = `${path}.${process.pid}.tmp`;
+export function writeAtomically(path: string, text: string, session: number): void {
+  const temporary = `${path}.${session}.tmp`;
   try {
     writeAfresh(temporary, text);
     putInPlace(temporary, path);

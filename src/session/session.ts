@@ -34,7 +34,7 @@ import { LastClients } from "./last-clients.ts";
 import { Leaving } from "./leaving.ts";
 import type { OwnMessages } from "./own-messages.ts";
 import { readRequest, type Server } from "./request.ts";
-import { isAlive } from "./shim-process.ts";
+import { isAlive, isElsewhere } from "./shim-process.ts";
 import type { Surroundings } from "./stage.ts";
 import { Start } from "./start.ts";
 
@@ -121,6 +121,8 @@ export class Session implements ShimEvents {
   #arrive(hello: Hello, context: Context, descriptors: Map<number, number>): void {
     const journal = this.#openJournal(context, descriptors);
     this.#journal = journal;
+    // The first word did not reach it: another conmond goes on, and nothing of the session may be touched here.
+    if (this.#connection.closed) return;
     const caller = new Caller(this.#connection, this.#messages, descriptors);
     this.#caller = caller;
     this.#heldSignal.hold(hello.unheededSignal);
@@ -222,7 +224,7 @@ export class Session implements ShimEvents {
     this.#messages.fatal(known ? error.message : `[conmon:e]: ${reason}`);
     const around = this.#around;
     const told = around?.caller.tellNotStarted(around.options, reason) ?? Promise.resolve();
-    this.#equipment?.detach();
+    if (!isElsewhere(this.#connection, this.#shimPid)) this.#equipment?.detach();
     this.#containment.after(told, () => this.#leave(1));
   }
 

@@ -1,6 +1,8 @@
 /** The shim as a process, for when its connection is lost. */
 import { readFileSync } from "node:fs";
 
+import type { ShimConnection } from "../shim/connection.ts";
+
 /** The kernel's mark of a process that is ending, in the flags of `/proc/PID/stat` (proc(5)). */
 const PF_EXITING = 4;
 
@@ -17,4 +19,14 @@ export function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/**
+ * Whether a shim has left us and lives: then the session is another conmond's, and so is all that has a name. Where the
+ * shim is dead nobody else is going to remove that.
+ *
+ * @param shimPid 0: it has not said yet which process it is
+ */
+export function isElsewhere(connection: ShimConnection, shimPid: number): boolean {
+  return connection.hasHungUp && shimPid > 0 && isAlive(shimPid);
 }

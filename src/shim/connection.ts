@@ -71,6 +71,21 @@ export class ShimConnection {
     return this.#closed;
   }
 
+  /** Whether the shim has hung up, which `onLost` may have yet to tell. */
+  get hasHungUp(): boolean {
+    return this.#closed || sys.hasHungUp(this.#fd);
+  }
+
+  /**
+   * To be called before something is made under a name. A shim that has given up waiting has another conmond, which
+   * has made that for itself by now: it would be replaced, and nobody would listen there.
+   *
+   * @throws Error when the shim has hung up
+   */
+  requireShim(): void {
+    if (this.hasHungUp) throw new Error("the shim has given up waiting, or has ended");
+  }
+
   /** Text for the caller's stdout or stderr; goes nowhere once the caller has been released. */
   tell(stream: "stdout" | "stderr", text: string): void {
     for (const message of messages.encodeTell(stream, shortened(text))) this.#send(message);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
@@ -11,6 +11,7 @@ import { AttachClient } from "../support/attach-client.ts";
 import { makeBundle } from "../support/bundle.ts";
 import { type ConmonOptions, type ConmonRun, startConmon } from "../support/conmon.ts";
 import { newSocketPath, startConmond } from "../support/conmond.ts";
+import { stopAtCall } from "../support/kill-at-call.ts";
 import { programPath, projectRoot, unlessRootWith } from "../support/programs.ts";
 import { makeScratch, type Scratch } from "../support/scratch.ts";
 import { SHIMS, ShimHost } from "../support/shim-host.ts";
@@ -18,7 +19,7 @@ import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
 import { makeTracedShim } from "../support/traced-shim.ts";
 import { inTime, textOf } from "../support/waiting.ts";
 
-const skip = unlessRootWith("unshare");
+const skip = unlessRootWith("unshare", "strace");
 
 function start(scratch: Scratch, commands: string, options: ConmonOptions): ConmonRun {
   return startConmon(scratch, {
@@ -27,6 +28,40 @@ function start(scratch: Scratch, commands: string, options: ConmonOptions): Conm
     apiVersion: 1,
     ...options,
   });
+}
+
+/** conmond is stopped at that call; the session's private one is there when it goes on. */
+async function stopInStart(scratch: Scratch, call: string, number: number): Promise<void> {
+  const at = `stopped at ${call} ${number}`;
+  const go = scratch.path(scratch.uniqueName());
+  const bundle = makeBundle(scratch, { args: ["true"] });
+  const conmond = await startConmond(scratch);
+  await stopAtCall(conmond.pid, call, number);
+  const commands = `while [[ ! -e ${go} ]]; do sleep 0.05; done; echo out; exit 5`;
+  const run = start(scratch, commands, {
+    ...{ bundle, conmond: conmond.socket },
+    arguments: ["--full-attach"],
+  });
+  const pid = await run.created();
+  const names = ["attach", "ctl", "winsz"].map((name) => join(bundle.directory, name));
+  const inodes = names.map((name) => statSync(name).ino);
+  process.kill(conmond.pid, "SIGCONT");
+  await conmond.logged("Lost the shim");
+  assert.deepEqual(
+    names.map((name) => statSync(name, { throwIfNoEntry: false })?.ino),
+    inodes,
+    at,
+  );
+  const client = new AttachClient(scratch, join(bundle.directory, "attach"));
+  writeFileSync(go, "");
+  await client.ended();
+  assert.equal(client.output().toString(), "out\n", at);
+  await run.ended();
+  assert.deepEqual(run.sync?.lines, [JSON.stringify({ data: pid })], at);
+  assert.equal(await run.exitStatus(), 5, at);
+  assert.equal(readOutput(readFileSync(run.paths.log), "stdout").toString(), "out\n", at);
+  assert.deepEqual(readdirSync(bundle.directory), ["config.json"], at);
+  await conmond.stop();
 }
 
 const SHARED_HANGS =
@@ -79,6 +114,20 @@ describe("a shared conmond that is stopped", { skip }, () => {
     assert.equal(await run.exitStatus(), 5);
     await run.ended();
     assert.equal(readOutput(readFileSync(run.paths.log), "stdout").toString(), "one\ntwo\n");
+  });
+
+  it("takes nothing away, when it goes on, from a session whose start it was in the midst of", async (t) => {
+    const scratch = makeScratch(t);
+    // Before the attach socket has its name: after the first word, while options and logs are seen to, and
+    // just before that; then between the socket and the fifos, and between these.
+    const steps = [
+      ["sendmsg", 1],
+      ["openat", 2],
+      ["fchmod", 1],
+      ["bind", 1],
+      ["mknodat", 1],
+    ] as const;
+    await Promise.all(steps.map(([call, number]) => stopInStart(scratch, call, number)));
   });
 
   it("keeps its sessions, which nothing is lost of, until it is replaced", async (t) => {

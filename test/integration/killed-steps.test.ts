@@ -1,7 +1,7 @@
 /** conmond is killed between any two steps of a session: each is done once all the same. */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
@@ -99,6 +99,40 @@ describe(
   "a conmond that is killed at any step is followed by one that does what is left",
   { skip },
   () => {
+    it("from the hello on", async (t) => {
+      const scratch = makeScratch(t);
+      const { path: runtime } = makeStandInRuntime(scratch, behaviours.runs("echo out; exit 5"));
+      await forEachCall(async (call, number) => {
+        const conmond = await startConmond(scratch);
+        // One that is killed leaves it.
+        scratch.atEnd(() => rmSync(conmond.socket, { force: true }));
+        const { killed } = await killAtCall(conmond.pid, call, number);
+        const bundle = makeBundle(scratch, { args: ["true"] });
+        const run = startConmon(scratch, {
+          ...{ bundle, runtime, apiVersion: 1, conmond: conmond.socket },
+        });
+        const pid = await run.created();
+        await run.ended();
+        const at = `killed at ${call} ${number}`;
+        assert.equal(run.stderr, "", at);
+        assert.deepEqual(messagesOf(run), [{ data: pid }], at);
+        assert.equal(await run.exitStatus(), 5, at);
+        assert.equal(readOutput(readFileSync(run.paths.log), "stdout").toString(), "out\n", at);
+        const left = [bundle.directory, run.paths.socketDirectory, dirname(run.paths.log)];
+        assert.deepEqual(
+          left.map((directory) => readdirSync(directory)),
+          [
+            ["config.json"],
+            [],
+            ["conmon.pid", "container.log", "container.pid", "exits", "persist"],
+          ],
+          at,
+        );
+        await conmond.stop();
+        return await killed;
+      });
+    });
+
     it("from the end of a process on", async (t) => {
       const scratch = makeScratch(t);
       await forEachCall(async (call, number) => {

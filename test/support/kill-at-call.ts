@@ -11,12 +11,26 @@ import { inTime } from "./waiting.ts";
  * @returns resolves, once this has been set up; `killed` resolves when the process has ended, to whether that
  *   was by being killed
  */
-export async function killAtCall(
+export function killAtCall(
   pid: number,
   call: string,
   number: number,
 ): Promise<{ killed: Promise<boolean> }> {
-  const inject = `inject=${call}:signal=SIGKILL:when=${number}`;
+  return signalAtCall(pid, call, number, "SIGKILL");
+}
+
+/** Has it stopped (SIGSTOP) at such a call, which it has done by then. Otherwise as {@link killAtCall}. */
+export async function stopAtCall(pid: number, call: string, number: number): Promise<void> {
+  await signalAtCall(pid, call, number, "SIGSTOP");
+}
+
+async function signalAtCall(
+  pid: number,
+  call: string,
+  number: number,
+  signal: NodeJS.Signals,
+): Promise<{ killed: Promise<boolean> }> {
+  const inject = `inject=${call}:signal=${signal}:when=${number}`;
   const args = ["-p", String(pid), "-e", `trace=${call}`, "-e", inject];
   const strace = spawn(needProgram("strace"), args, {
     stdio: ["ignore", "ignore", "pipe"],

@@ -260,7 +260,7 @@ describe("exit files", () => {
 
   it("leave the old content alone when they cannot be replaced", () => {
     assert.throws(
-      () => writeAtomically(join(directory, "no", "file"), "x"),
+      () => writeAtomically(join(directory, "no", "file"), "x", 1),
       /Failed to write .*no\/file: ENOENT/,
     );
     assert.deepEqual(readdirSync(directory), []);
