@@ -268,7 +268,7 @@ describe("exit files", () => {
 
   it("leave nothing beside a place that something else has", () => {
     for (const name of ["pidfile", "exit", "abc"]) mkdirSync(join(directory, name));
-    assert.throws(() => writeAtomically(join(directory, "pidfile"), "1"), /pidfile: EISDIR/);
+    assert.throws(() => writeAtomically(join(directory, "pidfile"), "1", 7), /pidfile: EISDIR/);
     const files = new ExitFiles(report({}));
     assert.deepEqual(files.write(), []);
     assert.equal(files.putInPlace(false).length, 2);
