@@ -1,4 +1,6 @@
 /** The command line of conmonctl: all its sub-commands. */
+import { isUtf8 } from "node:buffer";
+import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { build } from "../conmond/build.ts";
 import { registerAttach } from "./commands/attach.ts";
@@ -24,7 +26,7 @@ import { registerStart } from "./commands/start.ts";
 import { registerStats } from "./commands/stats.ts";
 import { registerStop } from "./commands/stop.ts";
 import { registerWait } from "./commands/wait.ts";
-import { EXIT, EXIT_MEANINGS, report } from "./failure.ts";
+import { EXIT, EXIT_MEANINGS, Failure, report } from "./failure.ts";
 import { JSON_OUTPUT, jsonHelp } from "./json-output.ts";
 import { printable } from "./output.ts";
 import { watchOutputs } from "./output-faults.ts";
@@ -129,6 +131,7 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
   const program = makeProgram();
   watchOutputs();
   try {
+    checkBytes();
     await program.parseAsync(argv);
     return Number(process.exitCode ?? EXIT.ok);
   } catch (error) {
@@ -136,6 +139,16 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     if (isCommanderError(error)) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     return report(error);
   }
+}
+
+/** Node.js has made other characters of what is no UTF-8: better nothing is done than something else. */
+function checkBytes(): void {
+  const words = readFileSync("/proc/self/cmdline");
+  if (isUtf8(words)) return;
+  throw new Failure("the command line has bytes that are no UTF-8", {
+    status: EXIT.usage,
+    hint: "they would become others: put them into a file, or have a shell in the container make them",
+  });
 }
 
 function isCommanderError(error: unknown): error is { readonly exitCode: number } {

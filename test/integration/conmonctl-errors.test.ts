@@ -84,6 +84,13 @@ describe("conmonctl help", () => {
   });
 });
 
+it("conmonctl refuses bytes that Node.js would change", (t) => {
+  const wrapper = ["sh", "-c", `exec "$@" "$(printf 'a\\377')"`, "sh"];
+  const { status, stdout, stderr } = runConmonctl(makeScratch(t), ["help"], { wrapper });
+  assert.deepEqual([status, stdout], [2, ""]);
+  assert.match(stderr, /^conmonctl: the command line has bytes that are no UTF-8\nhint: /);
+});
+
 describe("conmonctl", { skip: unlessRootWith("runc") }, () => {
   it("ends with 2 where the command line makes no sense", async (t) => {
     const ctl = new Conmonctl(makeScratch(t));

@@ -14,7 +14,9 @@ export function registerRm(program: Command): void {
     .command("rm")
     .alias("remove")
     .summary("remove containers")
-    .description("Removes containers that have ended, with all that belongs to them.")
+    .description(
+      "Removes containers that have ended, or have not begun, with all that belongs to them.",
+    )
     .argument("<CONTAINER...>", "names, IDs or beginnings of IDs")
     .option("-f, --force", "those that run are killed")
     .option("--json", "print name and ID of each as JSON")
