@@ -1,7 +1,7 @@
 /** `conmonctl daemon`: a shared conmond is started, looked at, replaced and ended. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { readOutput } from "../../src/logging/read/cri-records.ts";
@@ -11,7 +11,7 @@ import { type ConmonRun, startConmon } from "../support/conmon.ts";
 import { startConmond } from "../support/conmond.ts";
 import { eventually } from "../support/private-conmond.ts";
 import { isAlive } from "../support/processes.ts";
-import { conmondProgram, unlessRootWith } from "../support/programs.ts";
+import { conmondProgram, projectRoot, unlessRootWith } from "../support/programs.ts";
 import {
   conmonctlProgram,
   jsonOf,
@@ -127,17 +127,24 @@ test("it does not get NODE_OPTIONS", (t) => {
 });
 
 test("files that are newer than the process are told", (t) => {
-  const { daemon } = makePlace(t);
-  daemon("start");
-  const later = new Date(Date.now() + 3_600_000);
-  const now = new Date();
-  try {
-    utimesSync(conmondProgram, now, later);
-    assert.equal((jsonOf(daemon("status", "--json")) as Json).outdated, true);
-    assert.match(daemon("status").stdout, /its files are newer than the process/);
-  } finally {
-    utimesSync(conmondProgram, now, now);
+  const { scratch, socket } = makePlace(t);
+  // A copy, since other tests run conmond at the same time.
+  const root = scratch.folder("package");
+  for (const part of ["bin", "dist"]) {
+    cpSync(join(projectRoot, part), join(root, part), { recursive: true });
   }
+  const daemon = (...args: string[]) =>
+    spawnSync(process.execPath, [join(root, "bin/conmonctl"), "daemon", ...args], {
+      encoding: "utf8",
+      env: privateEnvironment(scratch),
+    });
+  assert.equal(daemon("start", "--socket", socket).status, 0);
+  const status = (...args: string[]) => daemon("status", "--socket", socket, ...args);
+  assert.equal((jsonOf(status("--json")) as Json).outdated, false);
+  const later = new Date(Date.now() + 3_600_000);
+  utimesSync(join(root, "dist/conmond.cjs"), later, later);
+  assert.equal((jsonOf(status("--json")) as Json).outdated, true);
+  assert.match(status().stdout, /its files are newer than the process/);
 });
 
 test("why it could not be started is told", (t) => {

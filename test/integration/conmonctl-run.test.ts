@@ -141,8 +141,9 @@ describe("conmonctl run", { skip }, () => {
       "run",
       "--name",
       "slow",
+      // It begins when the container is made, and this is enough for it to be started.
       "--timeout",
-      "1",
+      "4",
       "--",
       "sleep",
       "100",

@@ -208,8 +208,18 @@ inBothModes("exec", skip, (prepare) => {
   it("kills a command whose time is up, and keeps what it has written", async (t) => {
     const place = await prepare(t);
     const bundle = await runContainer(place);
+    const runtime = place.scratch.path("runtime");
+    // The time begins when the runtime has ended, which is when the command has written.
+    const pidFile = place.scratch.path("runs", bundle.id, "container.pid");
+    const written = `/proc/$(cat ${pidFile})/root/tmp/written`;
+    writeFileSync(
+      runtime,
+      `#!/bin/sh\nrunc "$@" || exit\ncase "$*" in *" exec "*) until [ -e ${written} ]; do sleep 0.02; done;; esac\n`,
+      { mode: 0o755 },
+    );
     const exec = startExec(place.scratch, bundle, {
-      args: ["sh", "-c", "echo before; sleep 1000 & sleep 1000"],
+      args: ["sh", "-c", "echo before; : >/tmp/written; sleep 1000 & sleep 1000"],
+      runtime,
       arguments: ["--sync", "-T", "1"],
       ...place.shared,
     });

@@ -175,6 +175,8 @@ describe("podman run -d", { skip }, () => {
       const running = filesOf(trial, Id);
       const { mode } = statSync(trial.scratch.path(BUNDLES, Id, "userdata/ctr.log"));
       await trial.podman.ok(["stop", container]);
+      // Until then the monitor and its exit command may have something to remove.
+      await trial.cleanedUp(Id);
       return { running, stopped: filesOf(trial, Id), logMode: permissions(mode) };
     },
   });

@@ -183,7 +183,8 @@ describe("podman run --timeout, --preserve-fds, --log-driver=passthrough", { ski
       const container = name("slow");
       const script = "echo before; sleep 1000; echo after";
       const result = await podman.run([
-        ...["run", "--name", container, "--timeout=1", podman.image, "sh", "-c", script],
+        // It begins when the container is made: podman has to start it in this time.
+        ...["run", "--name", container, "--timeout=4", podman.image, "sh", "-c", script],
       ]);
       return { ...result, state: await state(container) };
     },

@@ -60,12 +60,13 @@ export class PodmanTerminal {
 
   /**
    * Presses keys one after the other, at a fast typist's pace: podman 4 takes a sequence for its
-   * detach keys only if it reads each key by itself, and nothing tells that it has.
+   * detach keys only if it reads each key by itself, and nothing tells that it has. On a busy machine it may come to
+   * read late.
    */
   async press(...keys: string[]): Promise<void> {
     for (const key of keys) {
       this.#terminal.write(key);
-      await delay(100);
+      await delay(400);
     }
   }
 
