@@ -2,7 +2,7 @@ import * as sys from "../sys/mod.ts";
 import { Backlog, type BacklogSettings, type PackedBacklog } from "./backlog.ts";
 
 /** The most bytes that a client may send in one packet. */
-export const MAX_INPUT_PACKET = 256 * 1024;
+const MAX_INPUT_PACKET = 256 * 1024;
 
 /** How many packets are sent or received before others have their turn. */
 const PACKETS_PER_TURN = 32;

@@ -182,7 +182,7 @@ function requireSpace(fd: number, growth: number): void {
 }
 
 /** Whether a file system with this space (as statfs tells it) can give `growth` bytes to the file. */
-export function leavesEnoughSpace(
+function leavesEnoughSpace(
   space: { bsize: number; blocks: number; bavail: number },
   growth: number,
 ): boolean {

@@ -49,7 +49,7 @@ export function formatTable<T>(
 }
 
 /** How many characters a line of the terminal has; undefined where stdout is none. */
-export function terminalWidth(): number | undefined {
+function terminalWidth(): number | undefined {
   const { isTTY, columns } = process.stdout;
   return isTTY && columns > 0 ? columns : undefined;
 }

@@ -46,7 +46,7 @@ function connect(): number {
 }
 
 /** `<PRI>Mmm dd hh:mm:ss conmon: TEXT`, RFC 3164 as local daemons expect it (no host name). */
-export function formatSyslog(priority: number, at: Date, text: string): Buffer {
+function formatSyslog(priority: number, at: Date, text: string): Buffer {
   const two = (number: number): string => String(number).padStart(2, "0");
   const day = String(at.getDate()).padStart(2, " ");
   const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;

@@ -2,12 +2,13 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
+import { killIfThere } from "../processes/signals.ts";
 import { findProgram } from "../programs/find-program.ts";
 import { applyProcessOptions, readBundle } from "./bundle.ts";
 import { Connection } from "./connection.ts";
 import type { Container } from "./container.ts";
 import { resizeTerminal, type TerminalSize } from "./control.ts";
-import { ContainerError, isCode } from "./errors.ts";
+import { ContainerError } from "./errors.ts";
 import { appendEvent } from "./event-log.ts";
 import { writeWhole } from "./files.ts";
 import { Monitor } from "./monitor.ts";
@@ -200,14 +201,6 @@ function makeSession(state: State, container: Container, options: ExecOptions): 
 }
 
 /** It is no error if it has ended. */
-function killIfThere(pid: number, signal: number): void {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    if (!isCode(error, "ESRCH")) throw error;
-  }
-}
-
 function tellOf(state: State, { own, id, name }: Container, { command }: ExecOptions): void {
   if (own) appendEvent(state, { type: "exec", id, name, command });
 }

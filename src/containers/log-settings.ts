@@ -17,7 +17,7 @@ const OWN_NAMES = ["path", "max-size", "rotate", "tag", "label"];
  * How large a log may get in the state directory, which is in memory, before it is rotated, in bytes. One old
  * file is kept, so that a container's log takes twice that.
  */
-export const DEFAULT_SIZE_MAX = 16 * 2 ** 20;
+const DEFAULT_SIZE_MAX = 16 * 2 ** 20;
 
 /**
  * @param drivers as conmon's `--log-path`; a file's path may be missing

@@ -101,7 +101,7 @@ function blame(said: string): ContainerErrorCode {
 }
 
 /** The last line that says something: runtimes log as text or as JSON, with or without a time before it. */
-export function reasonIn(stderr: string): string {
+function reasonIn(stderr: string): string {
   const lines = stderr.split("\n").map((line) => line.trim());
   const last = lines.filter((line) => line !== "").at(-1) ?? "it gave no reason";
   const message = /\bmsg="((?:[^"\\]|\\.)*)"/.exec(last)?.[1];

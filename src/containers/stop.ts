@@ -1,5 +1,6 @@
 /** Ending containers, and sending them signals. */
 import { constants } from "node:os";
+import { parseSignal } from "../processes/signals.ts";
 import { type Container, isOver } from "./container.ts";
 import { ContainerError } from "./errors.ts";
 import { appendEvent } from "./event-log.ts";
@@ -85,19 +86,17 @@ export async function signalContainer(
   if (container.own) appendEvent(state, { type: "kill", id, name, signal: signalName(number) });
 }
 
-/** The number of a signal. */
+/**
+ * The number of a signal, as {@link parseSignal} reads it.
+ *
+ * @throws ContainerError for what is none; 0 is not sent
+ */
 export function signalNumber(signal: string): number {
-  const number = /^\d{1,2}$/.test(signal) ? Number(signal) : numberByName(signal);
-  if (number !== undefined && number >= 1 && number <= 64) return number;
+  const number = parseSignal(signal);
+  if (number !== undefined && number !== 0) return number;
   throw new ContainerError("invalid", `there is no signal ${signal}`, {
     hint: "give a name such as TERM, or a number",
   });
-}
-
-function numberByName(signal: string): number | undefined {
-  const name = signal.toUpperCase();
-  const full = name.startsWith("SIG") ? name : `SIG${name}`;
-  return Object.entries(constants.signals).find(([key]) => key === full)?.[1];
 }
 
 function signalName(number: number): string {

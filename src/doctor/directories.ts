@@ -58,14 +58,17 @@ function runtimeDirectory({ XDG_RUNTIME_DIR: path }: NodeJS.ProcessEnv): Finding
   }
 }
 
-/** conmon makes the socket for a container's terminal there, whose name has a place for 107 bytes. */
+/** The longest path, in bytes, that fits into a socket's address; sockets/ needs the addon, which may be broken. */
+const MAX_SOCKET_PATH = 107;
+
+/** The socket for a container's terminal is made there, and runtimes connect to it by its whole path. */
 function temporary(environment: NodeJS.ProcessEnv): Finding {
   const path = environment.TMPDIR || "/tmp";
   const why = whyNotWritten(path);
   if (why !== undefined) {
     return fail(`${path} cannot be written to: ${why}`, "name another in TMPDIR");
   }
-  if (path.length + "/conmon-term.XXXXXX".length > 107) {
+  if (Buffer.byteLength(join(path, "conmon-term.XXXXXXXX")) > MAX_SOCKET_PATH) {
     return warn(`the path ${path} is too long for a socket`, "name a shorter one in TMPDIR");
   }
   return ok(`temporary files go to ${tmpdir()}`);

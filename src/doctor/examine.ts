@@ -3,7 +3,7 @@ import type { Check, CheckResult, Finding, Patient } from "./check.ts";
 import { fail, messageOf } from "./check.ts";
 
 /** How long one check may take, in milliseconds; what it runs has limits of its own, which are shorter. */
-export const CHECK_MS = 45_000;
+const CHECK_MS = 45_000;
 
 /** Those that measure one after the other, then all others at once. The results are in the order of the checks. */
 export async function examine(

@@ -1,5 +1,6 @@
 /** The gate: the socket on which a container that was created waits for `start`. */
-import { closeSync, constants, openSync } from "node:fs";
+import { join } from "node:path";
+import { withShortPath } from "../sockets/socket-path.ts";
 import * as sys from "../sys/mod.ts";
 import { receive } from "./launch.ts";
 import { GATE } from "./store.ts";
@@ -15,7 +16,7 @@ const BACKLOG = 16;
 export function openGate(directory: string): number {
   const gate = sys.unixSocket("seqpacket");
   try {
-    atShortPath(directory, (path) => sys.bindUnix(gate, path));
+    withShortPath(join(directory, GATE), (path) => sys.bindUnix(gate, path));
     sys.listen(gate, BACKLOG);
     sys.setNonBlocking(gate, false);
     return gate;
@@ -33,7 +34,7 @@ export function openGate(directory: string): number {
 export function enterGate(directory: string): number | undefined {
   const connection = sys.unixSocket("seqpacket");
   try {
-    atShortPath(directory, (path) => sys.connectUnix(connection, path));
+    withShortPath(join(directory, GATE), (path) => sys.connectUnix(connection, path));
     sys.setNonBlocking(connection, false);
     if (receive(connection)?.step === "ready") return connection;
   } catch (error) {
@@ -42,14 +43,4 @@ export function enterGate(directory: string): number | undefined {
   }
   sys.close(connection);
   return undefined;
-}
-
-/** A socket's path has at most 107 bytes, a directory's may have more. */
-function atShortPath(directory: string, act: (path: string) => void): void {
-  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    act(`/proc/self/fd/${fd}/${GATE}`);
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { makeDirectory } from "../files/make-directory.ts";
 import type { ProcessId } from "../processes/stat.ts";
 import type { Hooks, UserNamespace } from "./config.ts";
-import { Failure } from "./failure.ts";
+import { Failure, messageOf } from "./failure.ts";
 import type { ProcessSpec } from "./process-spec.ts";
 import { isAlive, statOf } from "./processes.ts";
 
@@ -150,10 +150,20 @@ export class Place {
     return join(this.directory, GATE);
   }
 
-  /** Undefined for a container that is being made, or whose making was cut short. */
+  /**
+   * Undefined for a container that is being made, or whose making was cut short.
+   *
+   * @throws Failure when it is damaged
+   */
   read(): Container | undefined {
-    const text = readIfThere(join(this.directory, "state.json"));
-    return text === undefined ? undefined : (JSON.parse(text) as Container);
+    const path = join(this.directory, "state.json");
+    const text = readIfThere(path);
+    if (text === undefined) return undefined;
+    try {
+      return JSON.parse(text) as Container;
+    } catch (cause) {
+      throw new Failure(`${path} is damaged: ${messageOf(cause)}`, { cause });
+    }
   }
 
   write(container: Container): void {

@@ -76,7 +76,7 @@ export function italic(text: string): string {
 }
 
 /** A text with none of its characters having a meaning. Dashes stay what is typed for an option. */
-export function escapeRoff(text: string): string {
+function escapeRoff(text: string): string {
   return text.replace(/[\\\-'`^~]/g, (character) => ESCAPES[character] ?? character);
 }
 

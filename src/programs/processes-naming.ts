@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 const INTERVAL_MS = 50;
 
 /** Whether there is a process with the text in its command line. */
-export function isNamed(text: string): boolean {
+function isNamed(text: string): boolean {
   return readdirSync("/proc").some((name) => {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) return false;
     try {

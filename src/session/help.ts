@@ -7,7 +7,7 @@ import { OPTION_TABLE } from "./option-table.ts";
  * The conmon that we stand in for. Podman and CRI-O judge by the third word of the version text what
  * a monitor can do.
  */
-export const CONMON_VERSION = "2.2.1";
+const CONMON_VERSION = "2.2.1";
 
 /** Which build is speaking. */
 export interface Build {

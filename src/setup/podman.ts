@@ -139,7 +139,7 @@ function setsConmon(path: string): boolean {
 }
 
 /** Has Podman run a container in a storage of its own, which is removed afterwards. */
-export async function tryPodman(
+async function tryPodman(
   conmon: string,
   environment: NodeJS.ProcessEnv,
   runtime?: string,

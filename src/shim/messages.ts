@@ -7,7 +7,7 @@
  */
 import { endianness } from "node:os";
 
-export const PROTOCOL_VERSION = 1;
+const PROTOCOL_VERSION = 1;
 
 /** The longest message in bytes; what arrives cut is no message. */
 export const MESSAGE_MAX = 8192;

@@ -158,7 +158,9 @@ test("what is started here finds node, and all else where it did", () => {
 
 test("signals have names and numbers", () => {
   assert.deepEqual(["TERM", "sigterm", "15", "9"].map(signalNumber), [15, 15, 15, 9]);
-  for (const wrong of ["", "0", "65", "NOPE"])
+  // What systemd in a container is stopped with.
+  assert.deepEqual(["RTMIN+3", "SIGRTMIN", "rtmax-1"].map(signalNumber), [37, 34, 63]);
+  for (const wrong of ["", "0", "65", "NOPE", "RTMIN+31", "RTMAX+1"])
     assert.throws(() => signalNumber(wrong), { code: "invalid" });
 });
 

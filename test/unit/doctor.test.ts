@@ -6,6 +6,7 @@ import { judgeCgroups } from "../../src/doctor/cgroups.ts";
 import type { Check, Patient } from "../../src/doctor/check.ts";
 import { judgeClock } from "../../src/doctor/clock.ts";
 import { codeCache } from "../../src/doctor/code-cache.ts";
+import { directories } from "../../src/doctor/directories.ts";
 import { examine } from "../../src/doctor/examine.ts";
 import { judgeOpenFiles, judgePipes } from "../../src/doctor/limits.ts";
 import { parts } from "../../src/doctor/parts.ts";
@@ -14,6 +15,7 @@ import { judgeSpace, parseDf } from "../../src/doctor/space.ts";
 import { parseCgroupMounts } from "../../src/events/cgroup.ts";
 import { isStatic } from "../../src/programs/elf.ts";
 import { installationAt, ownInstallation } from "../../src/programs/installation.ts";
+import { ConsoleSocket } from "../../src/session/console-socket.ts";
 import { monitors } from "../support/programs.ts";
 import { makeScratch } from "../support/scratch.ts";
 
@@ -44,6 +46,26 @@ test("a check that never ends, and one that throws, are findings", async () => {
     { check: "good", status: "skip", found: "b" },
     { check: "alone", status: "ok", found: "c" },
   ]);
+});
+
+test("TMPDIR may be so long that the console socket fits, and no longer", async (t) => {
+  const scratch = makeScratch(t);
+  const never = () => assert.fail("nobody connects");
+  const events = { onConnected: never, onTerminal: never, onFault: never };
+  const openIn = (place: string) => ConsoleSocket.open(place, () => undefined, events).close();
+  const look = async (TMPDIR: string) => {
+    const findings = await examine([directories], { ...patient, environment: { TMPDIR } });
+    return findings.at(-1)?.status;
+  };
+  // Two bytes each, of a path that is counted in bytes.
+  const place = scratch.folder("ä".repeat(5));
+  const longest = scratch.folder("ä".repeat(5), "x".repeat(85 - Buffer.byteLength(place)));
+  openIn(longest);
+  assert.equal(await look(longest), "ok");
+  const longer = `${longest}x`;
+  mkdirSync(longer);
+  assert.throws(() => openIn(longer), /Failed to make the console socket/);
+  assert.equal(await look(longer), "warn");
 });
 
 test("the parts of an installation, as it is built and as it is installed", () => {

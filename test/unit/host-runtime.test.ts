@@ -1,5 +1,7 @@
 /** The parts of the host runtime that need no process: options, config.json, users, limits, the order. */
 import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { parseOptions } from "../../src/host-runtime/command-line.ts";
@@ -14,8 +16,9 @@ import { decodeAnswer, describeFailure, encodeOrder } from "../../src/host-runti
 import { readListenDescriptors } from "../../src/host-runtime/process-order.ts";
 import { findMembers } from "../../src/host-runtime/processes.ts";
 import { signalNumber } from "../../src/host-runtime/signals.ts";
-import { checkId, defaultRoot } from "../../src/host-runtime/store.ts";
+import { checkId, defaultRoot, Store } from "../../src/host-runtime/store.ts";
 import { type ProcessStat, parseStat } from "../../src/processes/stat.ts";
+import { makeScratch } from "../support/scratch.ts";
 
 const INFINITY = 0xffff_ffff_ffff_ffffn;
 
@@ -325,6 +328,15 @@ describe("the host runtime's small formats", () => {
     assert.equal(defaultRoot(0, inside, undefined), "/run/conmon-ts/host-runtime");
     assert.equal(defaultRoot(5, host, "/run/user/5"), "/run/user/5/conmon-ts/host-runtime");
     assert.throws(() => defaultRoot(5, host, undefined), /XDG_RUNTIME_DIR is not set/);
+  });
+
+  it("a state that is damaged: the message says where it is", (t) => {
+    const root = makeScratch(t).folder("root");
+    mkdirSync(join(root, "half"), { mode: 0o700 });
+    const path = join(root, "half/state.json");
+    writeFileSync(path, '{"id": "ha');
+    const message = new RegExp(`^${path} is damaged: .*JSON`);
+    assert.throws(() => new Store(root).load("half"), { name: "Failure", message });
   });
 });
 

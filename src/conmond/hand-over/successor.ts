@@ -2,6 +2,7 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { killIfThere } from "../../processes/signals.ts";
 import * as sys from "../../sys/mod.ts";
 import { Door, inodeOf } from "../door.ts";
 import type { Log } from "../log.ts";
@@ -177,7 +178,7 @@ function accept(
     const timer = setTimeout(() => {
       // Its connection is open: so it lives, and the pid is its own.
       log("error", `conmond ${pid} has not ended ${DRAIN_MS} ms after it was replaced: killing it`);
-      process.kill(pid, "SIGKILL");
+      killIfThere(pid, "SIGKILL");
     }, DRAIN_MS);
     onConfirm(() => {
       clearTimeout(timer);
@@ -234,10 +235,10 @@ function checkVictim(path: string, pid: number, reason: string): void {
 
 async function end(pid: number, hangs: boolean): Promise<void> {
   if (!hangs) {
-    process.kill(pid, "SIGTERM");
+    killIfThere(pid, "SIGTERM");
     if (await hasEnded(pid, FAREWELL_MS)) return;
   }
-  process.kill(pid, "SIGKILL");
+  killIfThere(pid, "SIGKILL");
   if (await hasEnded(pid, FAREWELL_MS)) return;
   throw new Error(`conmond ${pid} cannot be killed`);
 }

@@ -7,9 +7,9 @@ import type { WallClock } from "../../sys/mod.ts";
 import type { StreamName } from "../sink.ts";
 
 /** Stream (1 byte), seconds (8), nanoseconds (4), bytes of output (4). */
-export const ENTRY_HEADER = 17;
+const ENTRY_HEADER = 17;
 /** The most bytes of a batch: a read fits, and many small ones. */
-export const BATCH_SIZE = 128 * 1024;
+const BATCH_SIZE = 128 * 1024;
 const FIRST_SIZE = 4096;
 const NEWLINE = 0x0a;
 const STREAMS: readonly StreamName[] = ["stdout", "stderr"];

@@ -5,7 +5,7 @@ import type { StreamName } from "../sink.ts";
 import { UTC_TIMESTAMP_LENGTH, UtcTimestamp } from "../timestamp.ts";
 
 /** Bytes of output in the longest record, without its newline. */
-export const PIECE_SIZE = 16 * 1024;
+const PIECE_SIZE = 16 * 1024;
 const NEWLINE = 0x0a;
 
 const formatted = Buffer.alloc(UTC_TIMESTAMP_LENGTH);

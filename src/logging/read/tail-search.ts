@@ -6,7 +6,7 @@ import type { StreamName } from "../sink.ts";
  * gigabytes of the other stream in between, and where it has not, this is how often one reads all
  * of a log in vain.
  */
-export const DEFAULT_LOOK_BACK = 1024 * 1024;
+const DEFAULT_LOOK_BACK = 1024 * 1024;
 
 /** A place in a log, counted in bytes back from its end. */
 export type Distance = number;
