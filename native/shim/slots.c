@@ -54,8 +54,7 @@ bool slot_drop(struct shim *shim, uint32_t id)
 	return true;
 }
 
-/* All from `first` to `last`, which need not be open. */
-void close_between(int first, int last)
+static void close_between(int first, int last)
 {
 	struct rlimit limit;
 

@@ -136,7 +136,7 @@ export class OutputLog {
       if (isFirst) this.#meet();
       isFirst = false;
     };
-    return this.#transit.read(
+    const count = this.#transit.read(
       fd,
       most,
       (data) => {
@@ -149,6 +149,9 @@ export class OutputLog {
         return this.#relay(stream, pipe, count);
       },
     );
+    // Not before the piece has been thrown away: a successor logs what it finds of it, whatever the rate.
+    this.#rate?.settle();
+    return count;
   }
 
   /** The container writes faster than we read. */
@@ -453,6 +456,8 @@ export class OutputLog {
       log: (stream, data, at) => this.#write(stream, data, at),
       onRelief: () => this.#onRelief(),
       wallClock: () => this.#now(),
+      before: this.#journal.rateLoss,
+      record: (loss) => this.#journal.recordRateLoss(loss),
     });
   }
 }
