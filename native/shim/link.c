@@ -153,7 +153,7 @@ static void run_conmond(struct shim *shim, enum link_kind kind, int fd)
 		_exit(127);
 	if (fd == 3 ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, 3) < 0)
 		_exit(127);
-	syscall(SYS_close_range, 4u, ~0u, 0);
+	close_between(4, INT_MAX);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, shared ? &none : &shim->caller_mask, NULL);
 	find_bundle(path);

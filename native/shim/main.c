@@ -174,6 +174,8 @@ static void take_signals(struct shim *shim)
 {
 	sigset_t ours;
 
+	/* A caller that ignores it has handed that down, and nobody would be told how a child has ended. */
+	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&ours);
 	sigaddset(&ours, SIGCHLD);
 	sigaddset(&ours, SIGTERM);
@@ -241,8 +243,13 @@ void finish(struct shim *shim, int status)
 		await_conmond(shim);
 	give_verdict(shim, status);
 	if (shim->exit_command_ran) {
-		/* What is left behind by the runtime is waited for, but not if somebody wants us gone. */
-		sigprocmask(SIG_SETMASK, &shim->caller_mask, NULL);
+		/*
+		 * What is left behind by the runtime is waited for, but not if somebody wants us gone. A caller
+		 * that does not listen any more does not want that: its SIGPIPE stays where it is.
+		 */
+		sigset_t mask = shim->caller_mask;
+		sigaddset(&mask, SIGPIPE);
+		sigprocmask(SIG_SETMASK, &mask, NULL);
 		while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 			;
 	}

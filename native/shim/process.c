@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -171,7 +172,7 @@ static void run_child(struct shim *shim, enum role role, uint32_t flags, int fil
 	char **environment =
 		role == ROLE_RUNTIME ? child_environment(shim, monitor, flags & SPAWN_REPLACE_LISTEN_PID) : shim->environ;
 	if (role == ROLE_EXIT_COMMAND)
-		syscall(SYS_close_range, 3u, ~0u, 0);
+		close_between(STDERR_FILENO + 1, INT_MAX);
 	set_oom_score(shim->oom_score);
 	sigprocmask(SIG_SETMASK, &shim->caller_mask, NULL);
 	execve(arguments[0], arguments, environment);

@@ -83,6 +83,7 @@ size_t put_number(char *into, long long number);
 int slot_keep(struct shim *shim, uint32_t id, int fd);
 int slot_get(const struct shim *shim, uint32_t id);
 bool slot_drop(struct shim *shim, uint32_t id);
+void close_between(int first, int last);
 void close_inherited(struct shim *shim);
 
 /* process.c: children */

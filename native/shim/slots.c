@@ -54,7 +54,8 @@ bool slot_drop(struct shim *shim, uint32_t id)
 	return true;
 }
 
-static void close_between(int first, int last)
+/* All from `first` to `last`, which need not be open. */
+void close_between(int first, int last)
 {
 	struct rlimit limit;
 

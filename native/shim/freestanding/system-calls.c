@@ -197,6 +197,14 @@ int sigprocmask(int how, const sigset_t *set, sigset_t *before)
 	return (int)CALL(SYS_rt_sigprocmask, how, set, before, KERNEL_SIGSET_SIZE);
 }
 
+/* No signal has a handler here, so that there is nothing to return from. What it was before is not told. */
+sighandler_t signal(int number, sighandler_t handler)
+{
+	const struct { sighandler_t handler; unsigned long flags, restorer, mask; } action = { .handler = handler };
+
+	return CALL(SYS_rt_sigaction, number, &action, NULL, KERNEL_SIGSET_SIZE) < 0 ? SIG_ERR : SIG_DFL;
+}
+
 int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *patience)
 {
 	return (int)CALL(SYS_rt_sigtimedwait, set, info, patience, KERNEL_SIGSET_SIZE);
@@ -248,7 +256,13 @@ ssize_t readlink(const char *path, char *into, size_t size)
 
 char *getcwd(char *into, size_t size)
 {
-	return CALL(SYS_getcwd, into, size) < 0 ? NULL : into;
+	if (CALL(SYS_getcwd, into, size) < 0)
+		return NULL;
+	/* "(unreachable)/..." for a directory that no path leads to any more. */
+	if (into[0] == '/')
+		return into;
+	errno = ENOENT;
+	return NULL;
 }
 
 int memfd_create(const char *name, unsigned flags) { return (int)CALL(SYS_memfd_create, name, flags); }
