@@ -247,11 +247,7 @@ export class JournaldSink implements Sink {
   }
 
   #onRoom(): void {
-    this.#away = false;
-    for (let n = 0; !this.#queue.isEmpty && (n < ENTRIES_PER_TURN || this.#away); n++) {
-      if (!this.#handleFirst()) break;
-      this.#progress = true;
-    }
+    this.#sendSome();
     if (this.#queue.isEmpty) {
       this.#caughtUp();
       return;
@@ -261,10 +257,24 @@ export class JournaldSink implements Sink {
     this.#wait();
   }
 
+  #sendSome(): void {
+    this.#away = false;
+    for (let n = 0; !this.#queue.isEmpty && (n < ENTRIES_PER_TURN || this.#away); n++) {
+      if (!this.#handleFirst()) break;
+      this.#progress = true;
+    }
+  }
+
   #onTimer(): void {
     this.#timer = undefined;
+    // Whoever was stopped itself, or had no processor, may not have come to what there is room for.
+    if (!this.#progress) this.#sendSome();
+    if (this.#queue.isEmpty) {
+      this.#caughtUp();
+      return;
+    }
     if (this.#progress) {
-      this.#startTimer();
+      this.#wait();
       return;
     }
     this.#stalled = true;

@@ -167,14 +167,16 @@ describe("conmonctl run", { skip }, () => {
   it("takes everything back when it is interrupted before the container has begun", async (t) => {
     const scratch = makeScratch(t);
     const ctl = new Conmonctl(scratch);
-    // A runtime that takes its time, as one does whose disk is slow.
+    // A runtime that takes its time, as one does whose disk is slow: until the interrupt is there.
     const slow = scratch.path("slow-runc");
-    const script =
-      '#!/bin/sh\ncase "$*" in *create*) touch "$TMPDIR/creating"; sleep 0.5;; esac\nexec runc "$@"\n';
+    const interrupted = join(scratch.temporary, "interrupted");
+    const wait = `touch "$TMPDIR/creating"; until [ -e ${interrupted} ]; do sleep 0.05; done`;
+    const script = `#!/bin/sh\ncase "$*" in *create*) ${wait};; esac\nexec runc "$@"\n`;
     writeFileSync(slow, script, { mode: 0o755 });
     const command = ctl.start(["run", "--name", "never", "--runtime", slow, "--", "sleep", "100"]);
     await appears(join(scratch.temporary, "creating"));
     command.process.kill("SIGINT");
+    writeFileSync(interrupted, "");
     const { status, stderr } = await command.end;
     assert.deepEqual([status, stderr], [130, "conmonctl: interrupted\n"]);
     for (const folder of ["containers", "names", "runtimes/slow-runc"]) {

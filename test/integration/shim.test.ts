@@ -30,8 +30,8 @@ import {
   type RunOptions,
   SHIMS,
   ShimHost,
-  withDeadline,
 } from "../support/shim-host.ts";
+import { inTime } from "../support/waiting.ts";
 
 const SIGTERM = 15;
 
@@ -39,7 +39,7 @@ const SIGTERM = 15;
 async function readAll(fd: number): Promise<string> {
   const buffer = Buffer.alloc(65536);
   let text = "";
-  await withDeadline(
+  await inTime(
     new Promise<void>((resolve) => {
       const readiness = new sys.Readiness(fd, () => {
         const count = sys.read(fd, buffer, 0, buffer.length);
@@ -51,7 +51,7 @@ async function readAll(fd: number): Promise<string> {
       });
       readiness.watch(sys.READABLE);
     }),
-    "a pipe did not end",
+    "the end of a pipe",
   );
   sys.close(fd);
   return text;
@@ -228,12 +228,12 @@ for (const [build, shim] of Object.entries(SHIMS)) {
       sys.close(readEnd);
       const pid = running.process.pid;
       // It is about to read the pipe: whatever it forks before that would be there by then.
-      await withDeadline(
+      await inTime(
         (async () => {
           while (!readFileSync(`/proc/${pid}/syscall`, "utf8").startsWith("0 0x3 "))
             await new Promise(setImmediate);
         })(),
-        "the shim did not come to read its start pipe",
+        "the shim to come to read its start pipe",
       );
       assert.equal(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"), "");
       sys.write(writeEnd, Buffer.from("go"), 0, 2);
@@ -393,7 +393,7 @@ for (const [build, shim] of Object.entries(SHIMS)) {
         });
         readiness.watch(sys.READABLE);
       });
-      await withDeadline(ready, "the runtime did not start");
+      await inTime(ready, "the runtime to start");
       process.kill(monitorPid, "SIGTERM");
       assert.deepEqual(await session.next("signal"), {
         type: "signal",
@@ -634,12 +634,12 @@ for (const [build, shim] of Object.entries(SHIMS)) {
         sys.close(readEnd);
         await session.next("lost");
         assert.ok(existsSync(`/proc/${runtimePid}/cwd`), `the runtime lives after ${what}`);
-        await withDeadline(readersGone(writeEnd), `descriptors are kept after ${what}`);
+        await inTime(readersGone(writeEnd), `descriptors to be closed after ${what}`);
         // With its keeper the runtime ends as well.
         process.kill(monitorPid, "SIGKILL");
-        await withDeadline(
+        await inTime(
           Promise.all([...descriptors.values()].map(readAll)),
-          `the runtime did not end after ${what}`,
+          `the runtime's end after ${what}`,
         );
         // What this shim has connected to in the meantime is of no interest.
         host.close();
@@ -724,7 +724,7 @@ async function readable(fd: number): Promise<void> {
     readiness.watch(sys.READABLE);
   });
   try {
-    await withDeadline(news, "nothing to read came");
+    await inTime(news, "something to read");
   } finally {
     readiness?.close();
   }

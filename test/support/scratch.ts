@@ -12,9 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { processesWith, waitUntilGone } from "./processes.ts";
-
-/** How long the processes of a test may take to end after it, in milliseconds. */
-const FAREWELL = 10_000;
+import { PATIENCE } from "./waiting.ts";
 
 /** What a test, or `node:test` itself for a suite, has: a place for what is to be done at its end. */
 export interface Ending {
@@ -63,7 +61,7 @@ export class Scratch {
   }
 
   /** Names what is left of the test, after so many milliseconds in which processes may end. */
-  async leftBehind(milliseconds: number = FAREWELL): Promise<string[]> {
+  async leftBehind(milliseconds: number = PATIENCE): Promise<string[]> {
     const processes = await waitUntilGone(() => processesWith(this.id), milliseconds);
     return [
       ...processes.map(({ pid, command }) => `process ${pid}: ${command}`),
@@ -89,13 +87,13 @@ export class Scratch {
    *
    * @throws AggregateError or Error that names all that was left or could not be done
    */
-  async close(milliseconds: number = FAREWELL): Promise<void> {
+  async close(milliseconds: number = PATIENCE): Promise<void> {
     const faults: unknown[] = [];
     for (const step of this.#steps) await attempt(step, faults);
     const left = await this.leftBehind(milliseconds);
     if (left.length > 0) faults.push(new Error(`the test left behind:\n${left.join("\n")}`));
     for (const { pid } of processesWith(this.id)) endProcess(pid);
-    await waitUntilGone(() => processesWith(this.id), FAREWELL);
+    await waitUntilGone(() => processesWith(this.id), PATIENCE);
     for (const path of mountsBelow(this.directory).reverse()) spawnSync("umount", ["-l", path]);
     rmSync(this.directory, { recursive: true, force: true });
     if (faults.length === 1) throw faults[0];

@@ -9,6 +9,7 @@ import { ShimConnection } from "../../src/shim/connection.ts";
 import type { Context } from "../../src/shim/context.ts";
 import type { Ending, Hello, Role } from "../../src/shim/messages.ts";
 import * as sys from "../../src/sys/mod.ts";
+import { inTime } from "./waiting.ts";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -29,9 +30,6 @@ export type ShimEvent =
   | { type: "lost"; error: Error | undefined };
 
 type EventOf<T extends ShimEvent["type"]> = Extract<ShimEvent, { type: T }>;
-
-/** How long any single event may take, in milliseconds. */
-const DEADLINE_MS = 10_000;
 
 /** One connection of a shim, its events in order. */
 export class HostedSession {
@@ -66,11 +64,11 @@ export class HostedSession {
   /** The next event, which must be of this type. */
   async next<T extends ShimEvent["type"]>(type: T): Promise<EventOf<T>> {
     if (this.#events.length === 0) {
-      await withDeadline(
+      await inTime(
         new Promise<void>((resolve) => {
           this.#wake = resolve;
         }),
-        `the shim said nothing, expected: ${type}`,
+        `a message of the shim, expected: ${type}`,
       );
     }
     const event = this.#events.shift();
@@ -78,19 +76,6 @@ export class HostedSession {
       throw new Error(`expected ${type} from the shim, got ${JSON.stringify(event)}`);
     }
     return event as EventOf<T>;
-  }
-}
-
-/** Rejects when a promise is not settled in time, instead of hanging the test run. */
-export async function withDeadline<T>(promise: Promise<T>, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} (waited ${DEADLINE_MS} ms)`)), DEADLINE_MS);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 
@@ -163,11 +148,11 @@ export class ShimHost {
   session(): Promise<HostedSession> {
     const ready = this.#sessions.shift();
     if (ready !== undefined) return Promise.resolve(ready);
-    return withDeadline(
+    return inTime(
       new Promise((resolve) => {
         this.#waiting.push(resolve);
       }),
-      "no shim connected",
+      "a shim to connect",
     );
   }
 

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { Backups } from "../../src/logging/backups.ts";
 import { projectRoot } from "../support/programs.ts";
-import { appears, disappears } from "../support/waiting.ts";
+import { appears, disappears, PATIENCE } from "../support/waiting.ts";
 
 let directory: string;
 let path: string;
@@ -137,7 +137,7 @@ test("a backup that moves while it is compressed is put where it then is", async
   const watcher = fs.watch(directory);
   mine.tidy();
   for (;;) {
-    const [, name] = await once(watcher, "change", { signal: AbortSignal.timeout(10_000) });
+    const [, name] = await once(watcher, "change", { signal: AbortSignal.timeout(PATIENCE) });
     if (name === "0.log.1.gz.tmp" && fs.statSync(`${path}.1.gz.tmp`).size > 0) break;
   }
   watcher.close();
@@ -154,7 +154,7 @@ test("a backup that is pushed out while it is compressed is gone", async () => {
   const mine = backups(1);
   const watcher = fs.watch(directory);
   mine.tidy();
-  await once(watcher, "change", { signal: AbortSignal.timeout(10_000) });
+  await once(watcher, "change", { signal: AbortSignal.timeout(PATIENCE) });
   watcher.close();
   put({ "0.log": "new" });
   mine.shift();
@@ -169,7 +169,7 @@ test("close() leaves a backup that is being compressed as it was", async () => {
   const mine = make(1, true, (error) => faults.push(error));
   const watcher = fs.watch(directory);
   mine.tidy();
-  await once(watcher, "change", { signal: AbortSignal.timeout(10_000) });
+  await once(watcher, "change", { signal: AbortSignal.timeout(PATIENCE) });
   watcher.close();
   mine.close();
   assert.deepEqual(files(), { "0.log.1": large });

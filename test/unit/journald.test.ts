@@ -359,6 +359,23 @@ describe("a journald whose queue is full", () => {
     assert.deepEqual(states(), ["failing"]);
   });
 
+  test("is waited for by a conmond that has been stopped meanwhile, and did not see it take anything", async () => {
+    const patience = 2000;
+    const receiver = receive();
+    const sink = open({ patience });
+    const lines = fill(sink);
+    const flush = sink.flush();
+    // The timers come next then, before anything that has become possible.
+    await new Promise(setImmediate);
+    const taken = receiver.read().messages.length;
+    assert.ok(taken < lines.length, "something waits");
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, patience);
+    receiver.readOn();
+    await inTime(flush, "the flush");
+    assert.deepEqual(receiver.read().messages, lines);
+    assert.equal(sink.counters.droppedRecords, 0);
+  });
+
   test("does not hold up a close(), which counts what is lost", () => {
     receive();
     const sink = open();

@@ -9,7 +9,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { promisify } from "node:util";
 import { type K8sFileOptions, K8sFileSink } from "../../src/logging/k8s-file.ts";
 import { readCriRecords, readOutput } from "../../src/logging/read/cri-records.ts";
-import { inTime } from "../support/waiting.ts";
+import { inTime, PATIENCE } from "../support/waiting.ts";
 
 const AT = { seconds: 1_700_000_000, nanoseconds: 5 };
 /** What a record has besides its text. */
@@ -301,7 +301,7 @@ test("the directory sees a fresh file at the path itself, on reopen and on rotat
         const { ino } = fs.statSync(path);
         for (;;) {
           const [event, name] = await once(watcher, "change", {
-            signal: AbortSignal.timeout(5000),
+            signal: AbortSignal.timeout(PATIENCE),
           });
           if (event === "rename" && name === "0.log" && fs.statSync(path).ino === ino) break;
         }

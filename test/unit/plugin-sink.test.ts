@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,7 +61,8 @@ const output = (): string => join(directory, "out");
 
 function sinkWith(path: string, options: Partial<PluginSinkOptions> = {}): PluginSink {
   const sink = new PluginSink({
-    ...{ path, options: output(), container, firstPause: 1 },
+    // A flush ends when all has been taken, not when a busy machine has not come to it in time.
+    ...{ path, options: output(), container, firstPause: 1, flushTime: PATIENCE },
     onError: (fault) => {
       faults.push(fault);
       onFault();
@@ -314,6 +323,25 @@ for (const [what, loop] of [
     assert.equal(await textOf(output()), "after");
   });
 }
+
+test("one that answers in time is not given up by a conmond that has been stopped meanwhile", async () => {
+  const patience = 2000;
+  const sink = sinkWith(plugin(APPEND), { patience });
+  await sink.opened();
+  // The timers come next then, before anything that has arrived.
+  await new Promise(setImmediate);
+  print(sink, "line");
+  const cell = new Int32Array(new SharedArrayBuffer(4));
+  // Nothing is done here, until the plug-in has written and its time would be over.
+  for (const end = Date.now() + PATIENCE; !existsSync(output()) && Date.now() < end; ) {
+    Atomics.wait(cell, 0, 0, 10);
+  }
+  Atomics.wait(cell, 0, 0, patience);
+  await endOf(sink);
+  assert.deepEqual(faults, []);
+  assert.deepEqual(await records(), [record("line")]);
+  assert.deepEqual([sink.counters.records, sink.counters.droppedRecords], [1, 0]);
+});
 
 test("the memory for what waits is bounded: the oldest goes, counted and told", async () => {
   const gate = join(directory, "gate");

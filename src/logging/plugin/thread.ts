@@ -55,6 +55,7 @@ export class PluginThread {
   #worker: Worker | undefined;
   #state: State = "opening";
   #timer: NodeJS.Timeout | undefined;
+  #lastTurn: NodeJS.Immediate | undefined;
 
   /**
    * Starts the thread, which then opens the plug-in. All that fails is told by events, never during the
@@ -87,7 +88,7 @@ export class PluginThread {
   /** Ends the thread whatever it does. Nothing is told any more. */
   terminate(): void {
     this.#state = "over";
-    clearTimeout(this.#timer);
+    this.#stopWaiting();
     void this.#worker?.terminate();
   }
 
@@ -129,7 +130,17 @@ export class PluginThread {
   #wait(what: string): void {
     const late = (): void =>
       this.#fail(new Error(`its ${what} has not come to an end within ${this.#patience} ms`));
-    this.#timer = setTimeout(late, this.#patience);
+    // Whoever was stopped itself, or had no processor, finds an answer that was there in time. It comes in this turn
+    // of the event loop, between its timers and its immediates.
+    const look = (): void => {
+      this.#lastTurn = setImmediate(late);
+    };
+    this.#timer = setTimeout(look, this.#patience);
+  }
+
+  #stopWaiting(): void {
+    clearTimeout(this.#timer);
+    clearImmediate(this.#lastTurn);
   }
 
   #onMessage(message: unknown): void {
@@ -142,7 +153,7 @@ export class PluginThread {
   }
 
   #onAnswer(answer: Answer): void {
-    clearTimeout(this.#timer);
+    this.#stopWaiting();
     this.#state = "idle";
     if (answer.kind === "opened") this.#events.onOpened();
     if (answer.kind === "written") this.#events.onWritten(answer.stdout, answer.stderr);
