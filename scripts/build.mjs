@@ -183,7 +183,7 @@ function buildHostInit() {
   const flags = linksStatically() ? ["-static"] : [];
   console.log(`build: ${dirname(source)} -> dist/host-init${flags.length > 0 ? " (static)" : ""}`);
   replace("dist/host-init", (fresh) => {
-    run(process.env.CC ?? "cc", ["-std=c11", "-O2", ...warnings, ...flags, source, "-o", fresh]);
+    run(compiler, ["-std=c11", "-O2", ...warnings, ...flags, source, "-o", fresh]);
   });
 }
 

@@ -3,11 +3,9 @@ import { execFileSync } from "node:child_process";
 import { rmSync, utimesSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { MODULE_URL } from "./bundle.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-
-/** A bundle in CommonJS has no import.meta. */
-const MODULE_URL = 'const __moduleUrl = require("node:url").pathToFileURL(__filename).href;';
 
 /**
  * When the sources were as they are: a build of the same sources gives the same pages. `SOURCE_DATE_EPOCH` is for

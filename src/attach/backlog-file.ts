@@ -5,7 +5,8 @@
  * many in the spill file; the length of the last chunk, 0 if there is none; the length of each chunk in memory;
  * slot and length of each in the spill file. Then come the chunks in memory, and the last one.
  */
-import { fstatSync, readSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
+import { readMemoryFile } from "../files/memory-file.ts";
 import * as sys from "../sys/mod.ts";
 import type { SpilledChunk } from "./backlog.ts";
 
@@ -62,7 +63,7 @@ export function decodeBacklog(
   fd: number,
   chunkSizes: { readonly least: number; readonly most: number },
 ): BacklogContent {
-  const bytes = readAll(fd);
+  const bytes = readMemoryFile(fd, "a backlog", SIZE_MAX);
   const numbers = numbersIn(bytes, 0, FIXED_NUMBERS);
   const [version, chunkSize = 0, size = 0, inMemory = 0, inFile = 0, lastLength = 0] = numbers;
   if (version !== VERSION) throw new Error(`a backlog of version ${version}, not ${VERSION}`);
@@ -100,24 +101,12 @@ function numbersIn(bytes: Uint8Array, first: number, count: number): number[] {
   if ((first + count) * BYTES_PER_ELEMENT > bytes.length) {
     throw new Error("a backlog that is shorter than it says");
   }
-  const numbers = [...new Float64Array(bytes.buffer, first * BYTES_PER_ELEMENT, count)];
+  const from = bytes.byteOffset + first * BYTES_PER_ELEMENT;
+  const numbers = [...new Float64Array(bytes.buffer, from, count)];
   if (numbers.every((number) => Number.isSafeInteger(number) && number >= 0)) return numbers;
   throw new Error("a backlog with numbers in it that are none");
 }
 
 function writeAll(fd: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-}
-
-/** From its beginning, wherever its writer has left the position that both share. */
-function readAll(fd: number): Uint8Array {
-  const { size } = fstatSync(fd);
-  if (size > SIZE_MAX) throw new Error(`a backlog in a memory file of ${size} bytes`);
-  const bytes = new Uint8Array(size);
-  for (let at = 0; at < size; ) {
-    const count = readSync(fd, bytes, at, size - at, at);
-    if (count === 0) throw new Error("a backlog that became shorter");
-    at += count;
-  }
-  return bytes;
 }

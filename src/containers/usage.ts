@@ -1,5 +1,5 @@
 /** What a container uses of the machine: from its cgroup, version 1 or 2, or else from its processes. */
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { directoryIn, parseCgroupMounts } from "../events/cgroup.ts";
 import { type ProcessStat, parseStat } from "../processes/stat.ts";
@@ -21,7 +21,10 @@ export interface Usage {
 
 /** Of the kernel's clock that processor time of processes is counted in, in nanoseconds. */
 const TICK = 10_000_000;
-const PAGE = 4096;
+/** Of memory, in bytes, unless the kernel says otherwise: those for ARM64 can have 16 and 64 KiB. */
+const USUAL_PAGE = 4096;
+/** The page size's type in the auxiliary vector, AT_PAGESZ of getauxval(3). */
+const PAGE_SIZE_TYPE = 6n;
 /** Version 1 says this, about, where there is no limit. */
 const NO_LIMIT = 2 ** 60;
 
@@ -123,6 +126,7 @@ function fromProcesses(pid: number, proc: string): Usage | undefined {
     children.set(stat.parent, [...(children.get(stat.parent) ?? []), stat.pid]);
   }
   if (!stats.has(pid)) return undefined;
+  const page = pageSize(proc);
   let [cpu, memory, processes] = [0, 0, 0];
   for (const queue = [pid]; queue.length > 0; ) {
     const next = queue.pop();
@@ -130,9 +134,20 @@ function fromProcesses(pid: number, proc: string): Usage | undefined {
     const stat = stats.get(next);
     if (stat === undefined) continue;
     cpu += stat.cpuTicks * TICK;
-    memory += stat.residentPages * PAGE;
+    memory += stat.residentPages * page;
     processes++;
     queue.push(...(children.get(next) ?? []));
   }
   return { source: "processes", cpu, memory, memoryLimit: null, processes };
+}
+
+/** In bytes. */
+function pageSize(proc: string): number {
+  // Pairs of a type and a value, as long as a pointer.
+  const vector = readFileSync(join(proc, "self/auxv"));
+  for (let at = 0; at + 16 <= vector.length; at += 16) {
+    if (vector.readBigUInt64LE(at) === PAGE_SIZE_TYPE)
+      return Number(vector.readBigUInt64LE(at + 8));
+  }
+  return USUAL_PAGE;
 }

@@ -2,6 +2,12 @@
 import { type FSWatcher, watch } from "node:fs";
 import { isCode } from "./errors.ts";
 
+/**
+ * Why a directory cannot be watched, so that it is only looked at now and then: it is not there, or the kernel's limits
+ * of inotify, which all programs of a user share, are used up.
+ */
+const UNWATCHED = ["ENOENT", "EMFILE", "ENFILE", "ENOSPC", "ENOMEM"];
+
 /** How often it is looked although nothing was told, in milliseconds: a process that is killed changes no file. */
 const LOOK_AGAIN = 1000;
 
@@ -23,7 +29,12 @@ export function watchFor<T>(
     const abort = () => finish(() => resolve(undefined));
     signal?.addEventListener("abort", abort, { once: true });
     // Watching begins before the first look, so that nothing can happen between the two.
-    for (const directory of directories) watchOne(directory);
+    try {
+      for (const directory of directories) watchOne(directory);
+    } catch (error) {
+      finish(() => reject(error));
+      return;
+    }
     if (signal?.aborted) abort();
     else lookAgain();
 
@@ -34,7 +45,7 @@ export function watchFor<T>(
         watcher.on("error", lookAgain);
         watchers.push(watcher);
       } catch (error) {
-        if (!isCode(error, "ENOENT")) finish(() => reject(error));
+        if (!UNWATCHED.some((code) => isCode(error, code))) throw error;
       }
     }
 

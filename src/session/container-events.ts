@@ -1,6 +1,7 @@
 /** What a session does about memory running out and about sd-notify messages. */
-import { fstatSync, readSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
 import { NotifyProxy, type OomRecord, OomWatch, writeOomFiles } from "../events/mod.ts";
+import { readMemoryFile } from "../files/memory-file.ts";
 import type { ShimConnection } from "../shim/connection.ts";
 import * as sys from "../sys/mod.ts";
 import type { CheckedOptions } from "./checks.ts";
@@ -115,11 +116,12 @@ export class ContainerEvents {
   }
 }
 
+/** More than a path and some numbers, in bytes. */
+const RECORD_MAX = 64 * 1024;
+
 /** @throws Error when it is no record: the conmond before may have been of another version */
 function readRecord(fd: number): OomRecord {
-  const bytes = Buffer.alloc(fstatSync(fd).size);
-  readSync(fd, bytes, 0, bytes.length, 0);
-  const text = bytes.toString("utf8");
+  const text = readMemoryFile(fd, "a record", RECORD_MAX).toString("utf8");
   const { version, directory, baseline } = JSON.parse(text) as Record<string, unknown>;
   const known = version === 1 || version === 2;
   if (!known || typeof directory !== "string" || typeof baseline !== "number") {

@@ -3,8 +3,9 @@
  * deposited with the shim as one descriptor, however many clients there are: a pair of sockets whose one end is closed
  * and in whose other end messages wait, each with descriptors of its own. docs/protocol.md has the format.
  */
-import { fstatSync, readSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
 import { dropPacked, type PackedBacklog } from "../attach/mod.ts";
+import { readMemoryFile } from "../files/memory-file.ts";
 import * as sys from "../sys/mod.ts";
 
 const VERSION = 1;
@@ -118,15 +119,7 @@ function receive(fd: number) {
 /** Closes the file. */
 function readInput(memory: number): Uint8Array {
   try {
-    const { size } = fstatSync(memory);
-    if (size > INPUT_MAX) throw new Error(`${size} bytes of input`);
-    const bytes = new Uint8Array(size);
-    for (let at = 0; at < size; ) {
-      const count = readSync(memory, bytes, at, size - at, at);
-      if (count === 0) throw new Error("input that became shorter");
-      at += count;
-    }
-    return bytes;
+    return readMemoryFile(memory, "input", INPUT_MAX);
   } finally {
     sys.close(memory);
   }

@@ -1,5 +1,6 @@
 /** One shim as conmond sees it: requests as methods, messages as events. */
-import { fstatSync, readSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
+import { readMemoryFile } from "../files/memory-file.ts";
 import * as sys from "../sys/mod.ts";
 import { type Context, decodeContext } from "./context.ts";
 import * as messages from "./messages.ts";
@@ -300,8 +301,8 @@ export class ShimConnection {
       }
     } catch (error) {
       for (const fd of descriptors) sys.close(fd);
-      if (error instanceof messages.ProtocolError && !this.#greeted) this.refuse(error.message);
-      else void this.close();
+      if (this.#greeted) void this.close();
+      else this.refuse((error as Error).message);
       this.#events.onLost(error as Error);
       return;
     }
@@ -368,15 +369,7 @@ function bySlot(slots: readonly number[], descriptors: readonly number[]): Map<n
 function readContext(file: number | undefined): Context {
   if (file === undefined) throw new messages.ProtocolError("a hello without its context");
   try {
-    const { size } = fstatSync(file);
-    if (size > CONTEXT_MAX) throw new messages.ProtocolError(`a context of ${size} bytes`);
-    const bytes = Buffer.alloc(size);
-    for (let at = 0; at < bytes.length; ) {
-      const count = readSync(file, bytes, at, bytes.length - at, at);
-      if (count === 0) throw new messages.ProtocolError("the shim's context became shorter");
-      at += count;
-    }
-    return decodeContext(bytes);
+    return decodeContext(readMemoryFile(file, "a context", CONTEXT_MAX));
   } finally {
     sys.close(file);
   }

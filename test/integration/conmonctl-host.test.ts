@@ -11,6 +11,9 @@ import { makeScratch } from "../support/scratch.ts";
 
 const WARNING = "conmonctl: warning: the host runtime isolates nothing: job is a plain process";
 
+/** A user namespace must be possible, which some kernels leave to root. */
+const skip = unlessRootWith("unshare");
+
 describe("conmonctl run --runtime host", () => {
   it("says once that nothing is isolated, on stderr and not in the log", async (t) => {
     const ctl = new Conmonctl(makeScratch(t));
@@ -58,6 +61,21 @@ describe("conmonctl run --runtime host", () => {
       assert.equal(runConmonctl(scratch, ["stop", id.trim()]).status, 3);
     },
   );
+
+  it("knows the end where all of the user's inotify instances are in use", { skip }, (t) => {
+    const scratch = makeScratch(t);
+    // Of a user namespace of its own, so that nobody else is concerned.
+    const limited = 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"';
+    const { status, stdout, stderr } = runConmonctl(
+      scratch,
+      ["run", "--rm", "--runtime", "host", "--", "sh", "-c", "echo hi; sleep 0.2; exit 3"],
+      {
+        environment: { CONMOND_SOCKET: "", XDG_RUNTIME_DIR: scratch.folder("run") },
+        wrapper: ["unshare", "--user", "--map-root-user", "sh", "-c", limited, "sh"],
+      },
+    );
+    assert.deepEqual([status, stdout], [3, "hi\n"], stderr);
+  });
 
   it("works where node is not in PATH", (t) => {
     const scratch = makeScratch(t);

@@ -110,10 +110,6 @@ async function connect(fd: number, path: string): Promise<void> {
 function converse(fd: number, path: string, pid: number, log: Log): Promise<Answer> {
   return new Promise((resolve) => {
     let whenGone: (() => void) | undefined;
-    const timer = setTimeout(() => {
-      connection.close();
-      resolve({ type: "unable", hangs: true, pid, reason: `has not answered for ${ANSWER_MS} ms` });
-    }, ANSWER_MS);
     const settle = (answer: Answer): void => {
       clearTimeout(timer);
       resolve(answer);
@@ -136,6 +132,10 @@ function converse(fd: number, path: string, pid: number, log: Log): Promise<Answ
         settle({ type: "busy", reason: error?.message ?? "it has just ended" });
       },
     });
+    const timer = setTimeout(() => {
+      connection.close();
+      resolve({ type: "unable", hangs: true, pid, reason: `has not answered for ${ANSWER_MS} ms` });
+    }, ANSWER_MS);
     try {
       connection.send(encodeAsk());
     } catch (error) {
