@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -423,6 +424,27 @@ void link_timeout(struct shim *shim)
 
 /* ---- messages ---- */
 
+/*
+ * An ordinary user may not have more descriptors under way than a process may have open, and hundreds of shims
+ * greet a conmond at the same time when it has taken the place of another one. It is the soft limit that counts,
+ * which is mostly a small part of the hard one, and is the caller's: it is raised for this one call.
+ */
+static ssize_t send_beyond_limit(int fd, const struct msghdr *packet)
+{
+	struct rlimit usual, raised;
+
+	if (getrlimit(RLIMIT_NOFILE, &usual) < 0)
+		return -1;
+	raised = (struct rlimit){ .rlim_cur = usual.rlim_max, .rlim_max = usual.rlim_max };
+	if (setrlimit(RLIMIT_NOFILE, &raised) < 0)
+		return -1;
+	ssize_t sent = sendmsg(fd, packet, MSG_NOSIGNAL | MSG_DONTWAIT);
+	int error = errno;
+	setrlimit(RLIMIT_NOFILE, &usual);
+	errno = error;
+	return sent;
+}
+
 /* All we ever say is also in the next hello: what cannot be sent now is not lost. */
 void link_send(struct shim *shim, const void *message, size_t length, const int *fds, size_t fd_count)
 {
@@ -444,11 +466,14 @@ void link_send(struct shim *shim, const void *message, size_t length, const int 
 		control.head.cmsg_len = CMSG_LEN(fd_count * sizeof(int));
 		memcpy(CMSG_DATA(&control.head), fds, fd_count * sizeof(int));
 	}
+	ssize_t sent = sendmsg(shim->link, &packet, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0 && errno == ETOOMANYREFS)
+		sent = send_beyond_limit(shim->link, &packet);
 	/*
 	 * One that has ended may have asked for something before: link_receive() comes to its end in good
 	 * time. A conmond that lets its queue fill up does not work any more.
 	 */
-	if (sendmsg(shim->link, &packet, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE && errno != ECONNRESET)
+	if (sent < 0 && errno != EPIPE && errno != ECONNRESET)
 		link_lost(shim);
 }
 

@@ -6,8 +6,11 @@ import * as sys from "../sys/mod.ts";
 import { prepareSocketDirectory } from "./socket-directory.ts";
 import { lockHolder, lockPath, lockSocket, signLock } from "./socket-lock.ts";
 
-/** Shims that may wait to be accepted; those beyond find a private conmond. */
-const BACKLOG = 1024;
+/**
+ * Shims that may wait to be accepted; those beyond find a private conmond. When one conmond takes the place of another
+ * all of its sessions come at once: so it is as many as the kernel allows by default (`net.core.somaxconn`).
+ */
+const BACKLOG = 4096;
 
 /** How long one that is leaving may keep the lock, in milliseconds. */
 const LOCK_PATIENCE_MS = 3000;

@@ -45,10 +45,20 @@ export async function lockSocket(
   }
 }
 
-/** Writes our pid into it. It is for people; what counts is the lock. */
+/**
+ * Writes our pid into it. It is for people; what counts is the lock. So it is left empty where there is no room for it:
+ * a full disk does not keep a conmond from serving.
+ *
+ * @throws a system error when it cannot be written for another reason
+ */
 export function signLock(fd: number): void {
-  // In this order, so that nobody finds it empty.
-  const length = writeSync(fd, `${process.pid}\n`, 0);
+  let length = 0;
+  try {
+    // In this order, so that nobody finds it empty.
+    length = writeSync(fd, `${process.pid}\n`, 0);
+  } catch (error) {
+    if (!sys.isSystemError(error, "ENOSPC") && !sys.isSystemError(error, "EDQUOT")) throw error;
+  }
   ftruncateSync(fd, length);
 }
 

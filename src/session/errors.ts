@@ -1,3 +1,5 @@
+import { isSystemError } from "../sys/mod.ts";
+
 /** What stands before the reason where the caller reads it: from the command line's own faults, or from all later ones. */
 export type ErrorPrefix = "conmon: " | "[conmon:e]: ";
 
@@ -28,4 +30,12 @@ export class ConmonError extends Error {
     super(prefix + reason, cause === undefined ? undefined : { cause });
     this.reason = reason;
   }
+}
+
+/** Whether an error, or one that it goes back to, says that this process or the machine has no descriptor left. */
+export function isOutOfDescriptors(error: unknown): boolean {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    if (isSystemError(cause, "EMFILE") || isSystemError(cause, "ENFILE")) return true;
+  }
+  return false;
 }

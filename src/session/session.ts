@@ -27,7 +27,7 @@ import { Containment } from "./containment.ts";
 import { DEPOSIT, faultOfDeposits, takeDeposit } from "./deposit.ts";
 import { Ending } from "./ending.ts";
 import { Equipment } from "./equipment.ts";
-import { ConmonError } from "./errors.ts";
+import { ConmonError, isOutOfDescriptors } from "./errors.ts";
 import { HeldSignal } from "./held-signal.ts";
 import { Journal } from "./journal.ts";
 import { LastClients } from "./last-clients.ts";
@@ -217,8 +217,15 @@ export class Session implements ShimEvents {
     return equipment;
   }
 
-  /** Nothing has been started: the caller gets the reason on stderr and on the sync pipe, and status 1. */
+  /**
+   * Nothing has been started: the caller gets the reason on stderr and on the sync pipe, and status 1. Where it is only
+   * here that descriptors are lacking, because others have taken them at the same time, a private conmond starts it.
+   */
   #refuse(error: Error): void {
+    if (this.#settings.shared && isOutOfDescriptors(error)) {
+      this.#turnAway(error.message);
+      return;
+    }
     const known = error instanceof ConmonError;
     const reason = known ? error.reason : error.message;
     this.#messages.fatal(known ? error.message : `[conmon:e]: ${reason}`);

@@ -1,5 +1,6 @@
 /** What a shared conmond refuses, because it would be too much. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import * as sys from "../../src/sys/mod.ts";
 import { makeBundle } from "../support/bundle.ts";
@@ -27,6 +28,11 @@ async function startWaiting(
   await run.created();
   assert.equal(run.stderr, "");
   return run;
+}
+
+/** How many have connected to a socket and not been accepted: the kernel lists them beside the one that listens. */
+function waitingAt(socket: string): number {
+  return readFileSync("/proc/net/unix", "utf8").split(` ${socket}\n`).length - 2;
 }
 
 async function finish(run: ConmonRun): Promise<void> {
@@ -102,5 +108,21 @@ describe("a shared conmond whose descriptors run out", { skip }, () => {
     assert.deepEqual(shim.starts(), ["--private"], `the third one is served: ${conmond.log()}`);
     assert.equal(conmond.log().match(/nearly all descriptors/g)?.length, 1, "it is told once");
     for (const run of [first, second, third]) await finish(run);
+  });
+
+  it("turns away those that it had accepted when others took the last ones, and they start all the same", async (t) => {
+    const scratch = makeScratch(t);
+    const shim = makeTracedShim(scratch);
+    const conmond = await startConmond(scratch, { openFiles: 64 });
+    // All of them wait when it looks.
+    process.kill(conmond.pid, "SIGSTOP");
+    const count = 12;
+    const starts = Array.from({ length: count }, () => startWaiting(scratch, conmond.socket, shim));
+    await eventually(() => waitingAt(conmond.socket) >= count, "shims that wait");
+    process.kill(conmond.pid, "SIGCONT");
+    const runs = await Promise.all(starts);
+    const privates = shim.starts().length;
+    assert.ok(privates > 0 && privates < count, `${privates} have gone private`);
+    for (const run of runs) await finish(run);
   });
 });

@@ -8,6 +8,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
@@ -15,6 +16,7 @@ import * as sys from "../../src/sys/mod.ts";
 import { newSocketPath, startConmond, tryConmond } from "../support/conmond.ts";
 import { unlessRootWith } from "../support/programs.ts";
 import { makeScratch } from "../support/scratch.ts";
+import { mountTmpfs } from "../support/tmpfs.ts";
 
 const skip = unlessRootWith();
 
@@ -40,6 +42,20 @@ describe("the socket of a shared conmond", { skip }, () => {
       stderr,
       new RegExp(`process ${first.pid} has locked .*\\.lock and does not listen`),
     );
+  });
+
+  it("is served though the disk that it is on has no room for a pid", async (t) => {
+    const scratch = makeScratch(t);
+    const directory = mountTmpfs(scratch, 64);
+    chmodSync(directory, 0o700);
+    assert.throws(() => writeFileSync(join(directory, "full"), Buffer.alloc(1 << 20)), /ENOSPC/);
+    const socket = join(directory, "conmond.sock");
+    await startConmond(scratch, { socket });
+    const { stderr } = tryConmond(scratch, ["--socket", socket]);
+    assert.match(stderr, /another conmond listens there \(another process\)/);
+    const next = await startConmond(scratch, { socket, arguments: ["--replace"] });
+    assert.equal(existsSync(socket), true);
+    await next.stop();
   });
 
   it("is not taken from somebody who is no conmond", async (t) => {

@@ -19,7 +19,7 @@ import { behaviours, makeStandInRuntime } from "../support/stand-in-runtime.ts";
 import { makeTracedShim } from "../support/traced-shim.ts";
 import { inTime, textOf } from "../support/waiting.ts";
 
-const skip = unlessRootWith("unshare", "strace");
+const skip = unlessRootWith("unshare", "strace", "setpriv");
 
 function start(scratch: Scratch, commands: string, options: ConmonOptions): ConmonRun {
   return startConmon(scratch, {
@@ -89,6 +89,29 @@ describe("a shared conmond that is stopped", { skip }, () => {
     await next.created();
     await next.ended();
     assert.deepEqual(shim.starts(), ["--private"]);
+  });
+
+  it("is greeted by more shims than a user without privileges may have descriptors under way", async (t) => {
+    const scratch = makeScratch(t);
+    const conmond = await startConmond(scratch);
+    process.kill(conmond.pid, "SIGSTOP");
+    // Root is counted as others are, if it lacks these two. Each hello has three descriptors.
+    const wrapper = [
+      ...["setpriv", "--bounding-set=-sys_admin,-sys_resource"],
+      ...["/bin/sh", "-c", `ulimit -Sn 24; exec "$@"`, "sh"],
+    ];
+    const commands = `[[ $(ulimit -Sn) = 24 ]] && exit 5`;
+    const options = { conmond: conmond.socket, wrapper, attachPipe: true };
+    const runs = Array.from({ length: 10 }, () => start(scratch, commands, options));
+    await Promise.all(runs.map((run) => run.created()));
+    for (const run of runs) {
+      // One that could not have greeted it would not have waited.
+      assert.equal(run.stderr, SHARED_HANGS);
+      assert.equal(await run.exitStatus(), 5);
+    }
+    // What they had sent to it has the sync pipes open as long as it lives.
+    await conmond.stop("SIGKILL");
+    await Promise.all(runs.map((run) => run.ended()));
   });
 
   it("leaves a session alone that did not wait for it, when it goes on", async (t) => {

@@ -173,6 +173,11 @@ int getrlimit(__rlimit_resource_t resource, struct rlimit *limit)
 	return (int)CALL(SYS_prlimit64, 0, resource, NULL, limit);
 }
 
+int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
+{
+	return (int)CALL(SYS_prlimit64, 0, resource, limit, NULL);
+}
+
 /* ---- signals ---- */
 
 int kill(pid_t pid, int signal)
