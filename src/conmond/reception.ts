@@ -52,6 +52,8 @@ export class Reception {
     };
     const readiness = new sys.Readiness(fd, () => this.#look(fd, done));
     const timer = setTimeout(() => {
+      // Whoever was stopped itself, or had no processor, finds here what was said in time.
+      if (this.#look(fd, done)) return;
       done();
       sys.close(fd);
       this.#events.onNobody();

@@ -494,14 +494,22 @@ export class Session implements ShimEvents {
     // First: what is closed here must not be taken for something that the shim is to give up.
     const taken = this.#connection.close();
     this.#timeLimit?.cancel();
-    this.#beginning?.close();
-    this.#start?.close();
-    this.#leaving?.close();
-    this.#equipment?.close();
-    this.#lastClients?.close();
-    this.#journal?.close();
-    this.#caller?.close();
+    const parts = [
+      ...[this.#beginning, this.#start, this.#leaving, this.#equipment, this.#lastClients],
+      ...[this.#journal, this.#caller],
+    ];
+    for (const part of parts) this.#closePart(part);
     // Not before the shim has taken its last messages: whoever is told may end the process.
     void taken.then(() => this.#settings.onClosed(this));
+  }
+
+  /** One that fails does not keep the others open, nor this session in conmond's books. */
+  #closePart(part: { close(): void } | undefined): void {
+    try {
+      part?.close();
+    } catch (error) {
+      const { stack, message } = error as Error;
+      this.#messages.error(`Internal error while closing: ${stack ?? message}`);
+    }
   }
 }
