@@ -13,7 +13,8 @@ import { writeTo } from "../streams.ts";
 
 const EXAMPLES = `
 Lines of stderr go to stderr. A time is one of RFC 3339, such as 2006-01-02T15:04:05Z, seconds since 1970, or how long
-ago it was: 10m, 1h30m, 2d. PATTERN is a regular expression of JavaScript, with Unicode.
+ago it was: 10m, 1h30m, 2d, 1w. A time without an offset from UTC is local, and may be a date alone. PATTERN is a
+regular expression of JavaScript, with Unicode.
 
 Examples:
   conmonctl logs web
