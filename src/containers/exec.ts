@@ -200,7 +200,6 @@ function makeSession(state: State, container: Container, options: ExecOptions): 
   return { directory, what, args: monitorArguments(container, session, directory, options) };
 }
 
-/** It is no error if it has ended. */
 function tellOf(state: State, { own, id, name }: Container, { command }: ExecOptions): void {
   if (own) appendEvent(state, { type: "exec", id, name, command });
 }

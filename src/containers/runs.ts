@@ -2,7 +2,6 @@
  * runs.json: how often a container was started, and whether it will be again. Only whoever starts it writes
  * it: `run` and `start`, who have the lock of start-lock.ts, and then the exit command, so that two writers never meet.
  */
-
 import type { ContainerState } from "./container.ts";
 import { readIfThere, writeWhole } from "./files.ts";
 import { isObject } from "./oci.ts";

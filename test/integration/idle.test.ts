@@ -20,9 +20,9 @@ const SILENCE = 10_000;
 
 /**
  * How often that may be tried: after it was busy V8 collects garbage a few times more, seconds apart, and
- * then no more. On a busy machine that has taken three silences and the fourth was one.
+ * then no more.
  */
-const ATTEMPTS = 12;
+const ATTEMPTS = 4;
 
 /** A memory cgroup below the root, which goes with the test; undefined where there is no such controller. */
 function makeMemoryCgroup(scratch: Scratch): string | undefined {

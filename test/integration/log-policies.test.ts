@@ -103,7 +103,7 @@ inBothModes("logs", skip, (prepare) => {
     const { scratch, shared } = await prepare(t);
     const lines = new NumberedLines();
     for (const stream of ["stdout", "stderr"] as const) {
-      fs.writeFileSync(scratch.path(stream), lines.read(stream, 24 * 2 ** 20));
+      fs.writeFileSync(scratch.path(stream), lines.read(stream, 40 * 2 ** 20));
     }
     sys.makeFifo(scratch.path("gate"), 0o600);
     const bundle = makeBundle(scratch, {
@@ -150,7 +150,7 @@ inBothModes("logs", skip, (prepare) => {
     await run.ended();
     const files = readBack(run.paths.log);
     lines.check(files);
-    assert.ok(files.length > 30, `${files.length} files`);
+    assert.ok(files.length > 50, `${files.length} files`);
     assert.ok(
       files.some(({ name }) => name.endsWith(".gz")),
       "none was compressed",
@@ -270,18 +270,17 @@ inBothModes("logs", skip, (prepare) => {
       ...shared,
     });
     await start(run);
-    // While the container is silent, without anything that would be a reason but the time. More than one if the
-    // machine is so busy that the flood takes seconds.
+    // While the container is silent, without anything that would be a reason but the time.
     const flood = 588_895;
     await textOf(run.paths.log, (text) => loggedAndLost(Buffer.from(text)) === flood);
     fs.writeFileSync(join(signs, "go"), "");
     assert.equal(await run.exitStatus(), 0);
     const records = [...readCriRecords(fs.readFileSync(run.paths.log))];
-    const notices = records
+    const [notice, ...more] = records
       .filter(({ stream }) => stream === "stderr")
       .map(({ payload }) => parseLossNotice(payload.toString()));
-    assert.ok(notices.length > 0);
-    for (const notice of notices) assert.equal(notice?.reason, "more than 100 lines per second");
+    assert.deepEqual(more, []);
+    assert.equal(notice?.reason, "more than 100 lines per second");
     assert.equal(loggedAndLost(fs.readFileSync(run.paths.log)), flood + "last\n".length);
     assert.equal(records.at(-1)?.payload.toString(), "last");
     await run.ended();

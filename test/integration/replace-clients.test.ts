@@ -207,8 +207,8 @@ describe("conmond --replace", { skip }, () => {
     for (const _ of [1, 2]) {
       const conmond = latest(place);
       await replaceRunning(place);
-      // As long as others may take the processor, but not until the time limit of 10 s is over.
-      assert.ok(handOnTime(conmond) < 5000, conmond.log());
+      // As long as others may take the processor, but not until some time limit is over.
+      assert.ok(handOnTime(conmond) < 800, conmond.log());
     }
     place.client.close();
     writeFileSync(join(place.state, "go"), "");
